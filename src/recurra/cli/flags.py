@@ -1,0 +1,102 @@
+"""From a class of options to flags: `hidden_size: int = 256` becomes `--hidden-size [default: 256]`."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import yaml
+from cyclopts import Group, Parameter
+
+from recurra.config import Config
+from recurra.errors import ConfigError
+
+Command = Callable[..., None]
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def takes_options(config: type[Config], *, skip: Iterable[str] = ()) -> Callable[[Command], Command]:
+    """Decorate a command `f(..., **given)` so that it takes one flag per option of `config`.
+
+    Only the flags that were on the command line arrive in `given`: the defaults stay in `config`, where
+    a file's values can come between. Options in `skip`, and those `f` names itself, get no flag.
+    """
+
+    def decorate(command: Command) -> Command:
+        declared = inspect.signature(command, eval_str=True).parameters.values()
+        own = [parameter for parameter in declared if parameter.kind is not parameter.VAR_KEYWORD]
+        taken = {*skip, *(parameter.name for parameter in own)}
+        flags = [
+            _flag(config, name, Group(title, sort_key=place))
+            for place, (title, names) in enumerate(config.groups().items(), start=1)
+            for name in names
+            if name not in taken
+        ]
+        command.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _flag(config: type[Config], name: str, group: Group) -> inspect.Parameter:
+    field = config.model_fields[name]
+    default = field.get_default(call_default_factory=True)
+    annotation: Any = field.annotation
+    if get_origin(annotation) is dict:  # written as name=value, see `parse_pairs`
+        annotation, default = list[str] | None, None
+    several = any(get_origin(one) is list for one in get_args(annotation))
+    shown = Parameter(
+        group=group,
+        help=field.description,
+        show_default=default is not None and default is not False,
+        negative=None if annotation is bool else (),
+        consume_multiple=True if several else None,
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, shown]
+    )
+
+
+def resolve(config: type[AnyConfig], given: dict[str, Any], file: Path | None = None) -> AnyConfig:
+    """The config from the flags that were given, a YAML file under them, and the defaults under both."""
+    if "cell_options" in given:
+        given = {**given, "cell_options": parse_pairs(given["cell_options"] or ())}
+    return config.from_yaml(file, **given) if file else config.make(**given)
+
+
+def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["peephole=true", "projection=64"]` -> `{"peephole": True, "projection": 64}`."""
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise ConfigError(f"cell_options: expected name=value, got {pair!r}")
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            values[name] = value
+    return values
+
+
+def command_line(config: Config, *words: str, skip: Iterable[str] = ()) -> str:
+    """The command that makes this config again: `words`, then each option that differs from its default."""
+    changed = {name: value for name, value in config.changed().items() if name not in skip}
+    parts = [*words, *(part for name, value in changed.items() for part in _written(name, value))]
+    return shlex.join(parts)
+
+
+def _written(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else "--no-" + flag[2:]]
+    if isinstance(value, list):
+        return [flag, *map(str, value)]
+    if isinstance(value, dict):
+        return [
+            flag,
+            *(f"{key}={str(one).lower() if isinstance(one, bool) else one}" for key, one in value.items()),
+        ]
+    return [flag, "none" if value is None else str(value)]

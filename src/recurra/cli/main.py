@@ -1,0 +1,92 @@
+"""The `recurra` command: its verbs, and every error as one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+
+from recurra import __version__
+from recurra.cli import trained, training
+from recurra.config import nearest
+from recurra.errors import RecurraError
+
+app = App(
+    name="recurra",
+    help="Recurrent neural networks: train one on your file, evaluate it, use it, look inside.",
+    version=__version__,
+    help_format="plaintext",
+    help_flags=["--help", "-h"],
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+app.command(training.app)
+VERBS: list[Callable[..., None]] = [
+    trained.evaluate,
+    trained.generate,
+    trained.score,
+    trained.complete,
+    trained.summary,
+]
+for place, verb in enumerate(VERBS, start=1):
+    app.command(App(name=verb.__name__, default_command=verb, sort_key=place))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command in `words` (sys.argv's, if None) and return its exit code.
+
+    0: done. 1: the reader of the output went away. 2: an error, told in one line on stderr; with
+    RECURRA_TRACEBACK=1 in the environment it is raised instead. 130: interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not end a run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(sys.argv[1:] if words is None else list(words))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except (RecurraError, CycloptsError, OSError) as error:
+        if os.environ.get("RECURRA_TRACEBACK") == "1":
+            raise
+        print(f"recurra: {message(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def message(error: Exception) -> str:
+    """What went wrong, in one line; an unknown option or verb comes with the nearest known one."""
+    match error:
+        case UnknownOptionError(token=token, argument_collection=arguments):
+            name = (token.keyword or token.value).split("=")[0]
+            known = [flag for argument in arguments for flag in argument.names]
+            return f"unknown option {name!r}{nearest(name, known) or _see_help(error)}"
+        case UnknownCommandError(unused_tokens=[word, *_], app=App() as parent):
+            known = [name for name in parent if not name.startswith("-")]
+            return f"unknown command {word!r}{nearest(word, known) or '; known: ' + ', '.join(known)}"
+        case UnusedCliTokensError(unused_tokens=[word, *_]):
+            return f"unexpected argument {word!r}{_see_help(error)}"
+        case OSError(filename=name, strerror=str(reason)) if name is not None:
+            return f"{name}: {reason[0].lower()}{reason[1:]}"
+    text = " ".join(str(error).split())
+    return text[:1].lower() + text[1:] if isinstance(error, CycloptsError) else text
+
+
+def _see_help(error: CycloptsError) -> str:
+    return f"; see `{' '.join(['recurra', *(error.command_chain or ()), '--help'])}`"
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, so that Python does not complain about the closed pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

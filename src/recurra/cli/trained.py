@@ -1,0 +1,174 @@
+"""The verbs on a trained model's folder: each calls the method of that name and prints what it gives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from recurra.cli.flags import resolve, takes_options
+from recurra.cli.output import note, number, print_json, table, write
+from recurra.config import GenerationOptions, StackOptions
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.lm import LMConfig
+
+Folder = Annotated[Path, Parameter(help="Folder of a trained model.")]
+AsJson = Annotated[bool, Parameter("--json", negative=(), help="Print JSON.")]
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+
+START = {"stream": "the state after a line end", "sentences": "the start symbol"}
+
+
+def evaluate(
+    folder: Folder,
+    file: Annotated[Path | None, Parameter(help="Text to evaluate on; without it, the test data.")] = None,
+    /,
+    *,
+    batch_size: Annotated[
+        int | None,
+        Parameter(validator=Number(gte=1), negative=(), help="Rows side by side; changes the speed only."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on a text: each token is predicted exactly once."""
+    import recurra
+
+    metrics = recurra.load(folder).evaluate(file, batch_size=batch_size)
+    if as_json:
+        print_json(metrics)
+    else:
+        write(table([(name, number(value)) for name, value in metrics.items()]))
+
+
+@takes_options(GenerationOptions)
+def generate(
+    folder: Folder,
+    prompt: Annotated[str | None, Parameter(help="Text to go on from.")] = None,
+    /,
+    *,
+    as_json: AsJson = False,
+    **given: Any,
+) -> None:
+    """Let a model write."""
+    options = resolve(GenerationOptions, given)
+    import recurra
+
+    run = recurra.load(folder)
+    if prompt is None:
+        note(f"no prompt: starting from {START[run.config.mode]}")
+    if as_json:
+        for text in run.generate(prompt, **options.model_dump()):
+            print_json({"prompt": prompt, "text": text})
+    elif options.n == 1:
+        write(prompt or "")
+        run.generate(prompt, **options.model_dump(), on_text=write)
+        write("\n")
+    else:
+        for place, text in enumerate(run.generate(prompt, **options.model_dump()), start=1):
+            write(f"--- {place} of {options.n}\n{prompt or ''}{text}\n")
+
+
+def score(
+    folder: Folder,
+    /,
+    *sentences: Annotated[str, Parameter(help="Sentences to score.")],
+    file: Annotated[
+        Path | None,
+        Parameter(negative=(), allow_leading_hyphen=True, help="Score each line of this file; - is stdin."),
+    ] = None,
+    rank: Annotated[bool, Parameter(negative=(), help="Print the likeliest first.")] = False,
+    end: Annotated[bool, Parameter(help="Count the end of the sentence.")] = True,
+    per_token: Annotated[
+        bool, Parameter(negative=(), help="Print each token's log-probability too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Log-probability of sentences, in nats: which of them would the model rather say?"""
+    lines = [*sentences, *(read_lines(file) if file else ())]
+    if not lines:
+        raise ConfigError("no sentences; give some, or --file F with one per line (- is stdin)")
+    import recurra
+
+    run = recurra.load(folder)
+    note(f"each sentence starts from {START[run.config.mode]}; log-probabilities in nats")
+    scores = run.score(lines, end=end)
+    if rank:
+        scores = sorted(scores, key=lambda one: one.log_prob, reverse=True)
+    for one in scores:
+        tokens = list(zip(one.tokens, one.log_probs, strict=True))
+        if as_json:
+            each = {"tokens": [{"token": token, "nats": nats} for token, nats in tokens]} if per_token else {}
+            print_json({"text": one.text, "nats": one.log_prob, **each})
+            continue
+        write(f"{one.log_prob:.4f}\t{one.text}\n")
+        for token, nats in tokens if per_token else ():
+            write(f"  {nats:.4f}\t{token}\n")
+
+
+def complete(
+    folder: Folder,
+    prompt: Annotated[str, Parameter(help="Text to go on from.")],
+    /,
+    *,
+    k: Annotated[Count, Parameter("-k", help="Number of words.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """The likeliest next words, with their probabilities."""
+    import recurra
+
+    words = recurra.load(folder).complete(prompt, k)
+    if as_json:
+        print_json([{"word": word, "probability": probability} for word, probability in words])
+    else:
+        for word, probability in words:
+            write(f"{probability:.4f}\t{word}\n")
+
+
+@takes_options(StackOptions)
+def summary(
+    folder: Annotated[Path | None, Parameter(help="Folder of a trained model.")] = None,
+    /,
+    *,
+    vocabulary: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1), negative=(), help="Number of tokens, for a model not yet trained."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    **given: Any,
+) -> None:
+    """Number of weights of each layer and in total, with the arithmetic.
+
+    Of a trained model, or of the one that options describe: recurra summary --cell gru --vocabulary 10000.
+    """
+    if folder is not None and (given or vocabulary):
+        raise ConfigError("summary takes a model's folder or the options of a network, not both")
+    if folder is None and vocabulary is None:
+        raise ConfigError("summary needs a model's folder, or --vocabulary and the options of a network")
+    import recurra
+
+    if folder is not None:
+        facts = recurra.load(folder).summary()
+    else:
+        from recurra import tasks
+
+        facts = tasks.summarize("lm", resolve(LMConfig, given), vocabulary)
+    if as_json:
+        print_json(facts)
+        return
+    rows = [(row["name"], number(row["weights"]), row["arithmetic"]) for row in facts["layers"]]
+    write(table([*rows, ("total", number(facts["weights"]), "")]))
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a UTF-8 file or of stdin (`-`) that are not blank."""
+    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 at byte {error.start}; give UTF-8 text") from None
+    return [line.removesuffix("\r") for line in lines if line.strip()]

@@ -1,0 +1,79 @@
+"""`recurra train`: one verb per task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from recurra.cli.flags import command_line, resolve, takes_options
+from recurra.cli.output import write
+from recurra.config import Config
+from recurra.errors import ConfigError, FolderError
+from recurra.tasks.lm import LMConfig
+
+app = App(name="train", help="Train a model on your data.", sort_key=0)
+
+RUN = Group("Run", sort_key=0)
+DATA_HELP = LMConfig.model_fields["data"].description
+
+
+@takes_options(LMConfig, skip=["data"])
+def lm(
+    data: Annotated[Path | None, Parameter(help=DATA_HELP)] = None,
+    /,
+    *,
+    config: Annotated[
+        Path | None, Parameter(group=RUN, negative=(), help="YAML file of options; flags win over it.")
+    ] = None,
+    resume: Annotated[
+        Path | None, Parameter(group=RUN, negative=(), help="Folder of a run to continue, exactly as it was.")
+    ] = None,
+    as_json: Annotated[
+        bool, Parameter("--json", group=RUN, negative=(), help="Print one JSON object per event.")
+    ] = False,
+    **given: Any,
+) -> None:
+    """Train a language model: it learns to predict the next character or word of a text.
+
+    Writes a folder with the model, its options, its metrics and its checkpoints.
+    Ctrl-C saves, evaluates and stops; --resume goes on from there.
+    """
+    if data is not None:
+        given["data"] = data
+    options = resolve(LMConfig, given, config) if resume is None else saved_options(resume, given, config)
+    if options.data is None:
+        raise ConfigError("no data; give a text file, as in `recurra train lm corpus.txt`")
+    from recurra import tasks
+    from recurra.cli import display
+
+    started = tasks.start("lm", options.data, options, resume=resume)
+    display.show(started.events(), display.UNITS[options.unit], as_json=as_json)
+    if not as_json and config is None and resume is None:
+        write(_again(options, started.run.folder))
+
+
+app.command(App(name="lm", default_command=lm))
+
+
+def saved_options(folder: Path, given: dict[str, Any], config: Path | None) -> LMConfig:
+    """The options of a run that is to be resumed; none but the data's place may be given anew."""
+    more = [name for name in given if name != "data"] + (["config"] if config is not None else [])
+    if more:
+        flag = "--" + more[0].replace("_", "-")
+        raise ConfigError(
+            f"--resume continues with the options saved in {folder}; leave out {flag}, or start from that "
+            f"model with --init-from {folder}"
+        )
+    file = folder / "config.yaml"
+    if not file.is_file():
+        found = "it has no config.yaml" if folder.is_dir() else "there is no such folder"
+        raise FolderError(f"{folder}: {found}; --resume needs the folder of a run")
+    return LMConfig.from_yaml(file, **given)
+
+
+def _again(options: Config, folder: Path) -> str:
+    data = str(getattr(options, "data", ""))
+    again = command_line(options, "recurra", "train", "lm", data, skip=["data"])
+    return f"options: {folder / 'config.yaml'}\nthe same again: {again}\n"

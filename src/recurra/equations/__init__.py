@@ -1,0 +1,52 @@
+"""From a cell's function to a plan: trace, derive, plan. Knows no torch."""
+
+from recurra.equations.cell import Cell, cell
+from recurra.equations.symbols import (
+    absolute,
+    concat,
+    exp,
+    layer_norm,
+    log,
+    logsigmoid,
+    maximum,
+    minimum,
+    relu,
+    row_sum,
+    rsqrt,
+    scalar,
+    sigmoid,
+    silu,
+    softplus,
+    split,
+    sqrt,
+    stop_gradient,
+    tanh,
+)
+from recurra.equations.trace import Form, Traced, trace
+
+__all__ = [
+    "Cell",
+    "Form",
+    "Traced",
+    "absolute",
+    "cell",
+    "concat",
+    "exp",
+    "layer_norm",
+    "log",
+    "logsigmoid",
+    "maximum",
+    "minimum",
+    "relu",
+    "row_sum",
+    "rsqrt",
+    "scalar",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "split",
+    "sqrt",
+    "stop_gradient",
+    "tanh",
+    "trace",
+]

@@ -1,0 +1,289 @@
+"""From a cell's function to a graph: call it with symbols, settle the sizes, lower what was recorded.
+
+Names of parts and places of errors come from the function itself. Options and `if`s over them are plain Python
+and are resolved here.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recurra.equations.cell import Cell
+from recurra.equations.graph import Block, Graph, Node, Rate, copy_node, rebuild, walk
+from recurra.equations.symbols import Size, Symbol, Tracer, Weight, Weights, symbol
+from recurra.errors import CellError, RecurraError
+
+
+@dataclass(frozen=True)
+class Form:
+    """All that a traced cell depends on besides its equations; hashable, so that plans can be cached by it.
+
+    `inputs` are the cell's further inputs as (name, width or None for a number, rate); `zoneout` is (state,
+    probability) for each state that has it. In training, zoneout and recurrent dropout read masks, which become
+    inputs; in evaluation zoneout blends by its probability and recurrent dropout does nothing.
+    """
+
+    input_size: int
+    hidden_size: int
+    options: tuple[tuple[str, Any], ...] = ()
+    inputs: tuple[tuple[str, int | None, Rate], ...] = ()
+    zoneout: tuple[tuple[str, float], ...] = ()
+    recurrent_dropout: bool = False
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A cell's graph (its output is the result "output") and what is known of its weights.
+
+    `weights` gives each weight's shape: (rows, columns), (size,) or () for a scalar. `parts` gives what `split`
+    named: "b.f" -> (weight, first row, rows). `masks` are the inputs that zoneout and dropout read.
+    """
+
+    cell: Cell
+    form: Form
+    graph: Graph
+    inputs: dict[str, Node]
+    weights: dict[str, tuple[int, ...]]
+    parts: dict[str, tuple[str, int, int]]
+    masks: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Node:
+        return self.graph.results["output"]
+
+    def recurrent_blocks(self) -> list[Block]:
+        """The parts of matrices that multiply something that depends on a state."""
+        nodes = [n for n in self.graph.nodes() if n.op == "product" and n.rate is Rate.LOOP]
+        return [n.data.blocks[0][0] for n in nodes]
+
+
+def trace(cell: Cell, form: Form) -> Traced:
+    """Record the graph of `cell` at the sizes and options of `form`.
+
+    Raises:
+        CellError: naming the cell, the line and the operation, where the function cannot be traced.
+    """
+    options = cell.check_options(dict(form.options))
+    tracer = Tracer(cell.name, cell.filename, cell.first_line)
+    sizes = cell.state_sizes(form.input_size, form.hidden_size, options)
+    stated = {name: cell.size(name, form.input_size, form.hidden_size, options) for name in cell.sizes}
+    tracer.stated = {name: size for name, size in stated.items() if size is not None and name not in sizes}
+    inputs = {"x": _leaf(tracer, "input", "x", form.input_size, Rate.STEP)}
+    inputs |= {name: _leaf(tracer, "input", name, width, rate) for name, width, rate in form.inputs}
+    masks = {
+        f"zoneout.{name}": _leaf(tracer, "input", f"zoneout.{name}", sizes[name], Rate.STEP)
+        for name, _ in form.zoneout
+        if form.training
+    }
+    states = {name: _leaf(tracer, "state", name, size, Rate.LOOP) for name, size in sizes.items()}
+    extras = {name: inputs[name] for name in cell.inputs}
+    step = _zoneout(cell.step, dict(form.zoneout), masks)
+    returned = _call(tracer, lambda: step(inputs["x"], states, Weights(tracer), **extras, **options))
+    values = _check_returned(tracer, returned, states)
+    traced = _lower(cell, form, tracer, states, {**inputs, **masks}, values)
+    traced.masks.update({name: traced.inputs.pop(name) for name in masks})
+    return _drop_recurrent(traced) if form.recurrent_dropout and form.training else traced
+
+
+def _leaf(tracer: Tracer, op: str, name: str, width: int | None, rate: Rate) -> Symbol:
+    return Symbol(tracer, op, (), None if width is None else Size(width), tracer.first_line, name, rate)
+
+
+def _call(tracer: Tracer, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except RecurraError:
+        raise
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == tracer.filename]
+        line, text = (frames[-1].lineno, frames[-1].line) if frames else (None, "")
+        known = "; values take + - * / @ and recurra's functions only" if isinstance(error, TypeError) else ""
+        where = f" in `{text}`" if text else ""
+        tracer.fail(f"{type(error).__name__}{where}: {' '.join(str(error).split())}{known}", line)
+
+
+def _check_returned(tracer: Tracer, returned: Any, states: Mapping[str, Symbol]) -> dict[str, Symbol]:
+    """The returned dict as symbols: output first, every state there, nothing undeclared, each of its state's size."""
+    names = ", ".join(states)
+    if not isinstance(returned, Mapping) or not returned:
+        tracer.fail(f"returned {type(returned).__name__}: expected a dict of the output and the states {names}")
+    values = {name: symbol(tracer, value) for name, value in returned.items()}
+    extra = [name for name in list(values)[1:] if name not in states]
+    if extra:
+        tracer.fail(
+            f"returned '{extra[0]}', which is not a state: declared are {names} (the arguments between x and p)"
+        )
+    missing = [name for name in states if name not in values]
+    if missing:
+        tracer.fail(f"did not return the new value of state '{missing[0]}'")
+    for name, value in values.items():
+        if value.length is None:
+            tracer.fail(f"returned '{name}' is one number: expected a row", value.line)
+        size = states[name].length if name in states else None
+        if size is not None and not size.join(value.length):
+            tracer.fail(
+                f"returned '{name}' has size {value.length.value}, the state has {size.value}: sizes do not agree",
+                value.line,
+            )
+    return values
+
+
+def _zoneout(step: Callable[..., Mapping[str, Any]], rates: dict[str, float], masks: Mapping[str, Symbol]) -> Any:
+    """`step` with zoneout around it (Krueger et al. 2017): with its probability, a state keeps its old value.
+
+    In training the mask holds 1 where the new value is taken; in evaluation the blend is by the expectation.
+    """
+
+    def blended(x: Symbol, states: Mapping[str, Symbol], p: Weights, **options: Any) -> dict[str, Any]:
+        new = dict(step(x, states, p, **options))
+        for name, rate in rates.items():
+            if name in new:  # a missing state is reported where the returned dict is checked
+                new[name] = states[name] + masks.get(f"zoneout.{name}", 1.0 - rate) * (new[name] - states[name])
+        return new
+
+    return blended if rates else step
+
+
+def _lower(
+    cell: Cell,
+    form: Form,
+    tracer: Tracer,
+    states: Mapping[str, Symbol],
+    inputs: Mapping[str, Symbol],
+    values: Mapping[str, Symbol],
+) -> Traced:
+    graph, parts = Graph(), {}
+    new: dict[Symbol, Node] = {}
+    for item in walk([*inputs.values(), *states.values(), *values.values()]):
+        new[item] = _lower_one(graph, tracer, item, [new[a] for a in item.args])
+        if item.op == "split" and item.data[1] is not None:
+            parts.update(_named_parts(new[item.args[0]], new[item].width or 0, *item.data))
+    graph.states = {name: (new[leaf], new[values[name]]) for name, leaf in states.items()}
+    graph.results["output"] = new[next(iter(values.values()))]
+    shapes = {name: _shape(tracer, weight) for name, weight in tracer.weights.items() if weight.kind}
+    leaves = {name: new[leaf] for name, leaf in inputs.items()}
+    return Traced(cell, form, graph, leaves, shapes, parts)
+
+
+def _lower_one(graph: Graph, tracer: Tracer, item: Symbol, args: list[Node]) -> Node:
+    width = None if item.length is None else _settled(tracer, item)
+    if item.op in ("input", "state"):
+        return graph.leaf(item.op, item.data, width, item.rate)
+    if item.op == "const":
+        return graph.const(item.data)
+    if item.op == "vector":
+        return graph.leaf("vector", (item.data.name, 0, width), width, Rate.ONCE)
+    if item.op == "scalar":
+        return graph.leaf("scalar", item.data.name, None, Rate.ONCE)
+    if item.op == "split":
+        assert width is not None
+        return _sink(graph, args[0], item.data[0] * width, width)
+    if item.op == "product":
+        assert width is not None
+        return _multiply(graph, item.data.name, width, args[0])
+    return graph.make(item.op, *args, data=item.data)
+
+
+def _settled(tracer: Tracer, item: Symbol) -> int:
+    value = item.length.value if item.length is not None else None
+    if value is not None:
+        return value
+    for name, weight in tracer.weights.items():
+        if weight.rows.value is None:
+            tracer.fail(
+                f"the equations leave the rows of p.{name} open; state them, as in `p.{name}[h.size] @ x`, "
+                f"or in @cell(sizes={{'{name}': 'hidden_size'}})",
+                weight.line,
+            )
+    raise CellError(f"cell '{tracer.cell}', {tracer.filename}:{item.line}: the size of {item.op} is left open")
+
+
+def _shape(tracer: Tracer, weight: Weight) -> tuple[int, ...]:
+    rows = weight.rows.value
+    if weight.kind == "scalar":
+        return ()
+    if rows is None:
+        tracer.fail(f"the equations leave the size of p.{weight.name} open; state it, as in `p.{weight.name}[h.size]`")
+    if weight.kind == "vector":
+        return (rows,)
+    assert weight.columns.value is not None  # operands are lowered first, so their sizes are settled
+    return rows, weight.columns.value
+
+
+def _multiply(graph: Graph, name: str, rows: int, operand: Node) -> Node:
+    """`W @ operand`; of a concatenation, the sum of one product for each of its parts."""
+    pieces = operand.args if operand.op == "concat" else (operand,)
+    column, total = 0, None
+    for piece in pieces:
+        assert piece.width is not None
+        term = graph.product(((Block(name, 0, rows, column, piece.width),),), (piece,))
+        total = term if total is None else graph.make("add", total, term)
+        column += piece.width
+    assert total is not None
+    return total
+
+
+def _sinks(node: Node) -> bool:
+    """Whether a slice of `node` may become slices of weights: sums of products, vectors, inputs and numbers."""
+    if node.op in ("add", "sub", "neg"):
+        return all(_sinks(a) for a in node.args)
+    return node.width is None or node.op in ("product", "vector", "input")
+
+
+def _sink(graph: Graph, node: Node, start: int, width: int) -> Node:
+    """Elements [start, start + width) of `node`: row blocks of weights where the slice sinks, a view elsewhere."""
+    if not _sinks(node):
+        return graph.make("slice", node, data=(start, width))
+    if node.width is None:
+        return node
+    if node.op == "product":
+        (block,) = node.data.blocks[0]
+        return graph.product(((block._replace(row=block.row + start, rows=width),),), node.args)
+    if node.op == "vector":
+        name, first, _ = node.data
+        return graph.leaf("vector", (name, first + start, width), width, Rate.ONCE)
+    if node.op == "input":
+        return graph.make("slice", node, data=(start, width))
+    return graph.make(node.op, *(_sink(graph, a, start, width) for a in node.args))
+
+
+def _named_parts(whole: Node, width: int, index: int, label: str) -> dict[str, tuple[str, int, int]]:
+    """The rows of each weight in the sum `whole` that a named part of it reads."""
+    found: dict[str, tuple[str, int, int]] = {}
+    stack = [whole]
+    while stack:
+        node = stack.pop()
+        if node.op in ("add", "sub", "neg"):
+            stack.extend(node.args)
+        elif node.op == "vector":
+            found[f"{node.data[0]}.{label}"] = (node.data[0], node.data[1] + index * width, width)
+        elif node.op == "product":
+            (block,) = node.data.blocks[0]
+            found[f"{block.weight}.{label}"] = (block.weight, block.row + index * width, width)
+    return found
+
+
+def _drop_recurrent(traced: Traced) -> Traced:
+    """Recurrent dropout (Gal & Ghahramani 2016): each product whose operand depends on a state reads mask * operand.
+
+    On the graph and not on the states: a state may enter elementwise too (GRU), where it must stay whole.
+    """
+    masks: dict[Node, Node] = {}
+
+    def replace(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+        if node.op != "product" or node.rate is not Rate.LOOP:
+            return None
+        (operand,) = args
+        name = f"recurrent_dropout.{len(masks)}"
+        mask = masks.setdefault(operand, graph.leaf("input", name, operand.width, Rate.SEQUENCE))
+        return graph.make("product", graph.make("mul", mask, operand), data=node.data)
+
+    graph = rebuild(traced.graph, replace)
+    inputs = {name: copy_node(graph, node, ()) for name, node in traced.inputs.items()}
+    kept = {name: copy_node(graph, node, ()) for name, node in traced.masks.items()}
+    dropped = {str(mask.data): mask for mask in masks.values()}
+    return Traced(traced.cell, traced.form, graph, inputs, traced.weights, traced.parts, {**kept, **dropped})

@@ -1,0 +1,193 @@
+"""One token per word and punctuation mark."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from recurra.errors import ConfigError, DataError
+from recurra.text.decoders import JoiningDecoder
+from recurra.text.tokenizer import NUMBER, START, STOP, UNKNOWN, Tokenizer, pieces, sentence_tokens, strings
+
+NEWLINE = "\n"
+_NUMBER = r"\d+(?:[.,]\d+)*"
+# Marks that lean on the word before them, on the word after them, or on both, when words are joined again.
+_CLOSING = frozenset(".,;:!?%)]}»”…。，、；：！？）］」』")
+_OPENING = frozenset("([{«“$£€#@（［「『")
+_LINKING = frozenset("'’-‐/_&\\")
+
+
+class Word(Tokenizer):
+    """The words of a text by frequency, then [UNK] for all others.
+
+    `split="punctuation"`: a word is a run of what is neither white space nor punctuation (Unicode categories P and
+    S), and each punctuation mark is a word of its own. `split="space"`: a word is what stands between white space.
+    In stream mode the line end is a token too. `number_token`: digits, with points and commas between them, become
+    the one token [number].
+
+    Decoding puts a space between words, except beside a line end and, for `split="punctuation"`, where a mark leans
+    on its neighbour. Lost are: which white space stood where, a carriage return, the case if `lowercase`, the value
+    of a [number], and what is [UNK].
+
+        >>> words = Word(["the", "cat", ",", "sat", "."])
+        >>> words.encode("the cat, the dog.").tolist()
+        [0, 1, 2, 0, 5, 4]
+        >>> words.decode([0, 1, 2, 0, 5, 4])
+        'the cat, the [UNK].'
+    """
+
+    unit: ClassVar[str] = "word"
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        specials: dict[str, int] | None = None,
+        *,
+        first: int = 0,
+        split: str = "punctuation",
+        lowercase: bool = False,
+        keep_punctuation: bool = True,
+    ) -> None:
+        """`words` are numbered from `first`; `specials` numbers [UNK] and any other special token, else after them."""
+        after = first + len(words)
+        super().__init__(after, {UNKNOWN: after} if specials is None else specials)
+        self.size = max(after, *(number + 1 for number in self.specials.values()))
+        self.words, self.first = list(words), first
+        self.split, self.lowercase, self.keep_punctuation = split, lowercase, keep_punctuation
+        self._numbers = {word: number for number, word in enumerate(words, first)}
+        self._pattern = _pattern(split, self.start_id is None, NUMBER in self.specials, keep_punctuation)
+
+    @classmethod
+    def given(cls, words: Sequence[str], *, start: int, stop: int, other: int, first: int = 1) -> Self:
+        """A fixed vocabulary of words by rank, lower-cased and without punctuation, for sentences.
+
+        >>> words = Word.given(["an", "apple"], start=3, stop=4, other=5)
+        >>> words.encode_sentences(["An apple, please!"])[0].tolist()
+        [3, 1, 2, 5, 4]
+        """
+        specials = {UNKNOWN: other, START: start, STOP: stop}
+        ranks = range(first, first + len(words))
+        if len({*specials.values(), *ranks}) != len(words) + 3 or first < 0 or min(specials.values()) < 0:
+            raise ConfigError(
+                f"expected different numbers for start, stop, other and the words {first} to {ranks.stop - 1}, "
+                f"got start={start}, stop={stop}, other={other}; renumber them"
+            )
+        tokenizer = cls(words, specials, first=first, lowercase=True, keep_punctuation=False)
+        for word in words:
+            if tokenizer.divide(word) != [word]:
+                raise ConfigError(
+                    f"expected lower-case words without punctuation, each once, got {word!r}; mend the list"
+                )
+        if len(tokenizer._numbers) != len(words):
+            raise ConfigError("expected different words, got one twice; mend the list")
+        return tokenizer
+
+    @classmethod
+    def train(cls, chunks: Iterable[str], options: Any, sentences: bool) -> Self:
+        pattern = _pattern(options.split, not sentences, options.number_token, True)
+        counts: Counter[str] = Counter()
+        for piece in pieces(chunks):
+            counts.update(pattern.findall(piece.lower() if options.lowercase else piece))
+        if options.number_token:
+            counts = Counter({word: count for word, count in counts.items() if not _is_number(word)})
+        newline = [] if sentences else [NEWLINE]  # always known: it is where generation starts
+        counts.pop(NEWLINE, None)
+        if not counts:
+            raise DataError("expected a text with words to learn, got none; give a longer text")
+        extra = 1 + options.number_token + 2 * sentences
+        limit = None if options.vocabulary_size is None else options.vocabulary_size - extra - len(newline)
+        common = sorted(
+            (word for word in counts if counts[word] >= options.min_count), key=lambda w: (-counts[w], w)
+        )
+        words = newline + common[:limit]
+        known = len(words)
+        specials = {UNKNOWN: known} | ({NUMBER: known + 1} if options.number_token else {})
+        specials |= sentence_tokens(sentences, known + len(specials))
+        return cls(words, specials, split=options.split, lowercase=options.lowercase)
+
+    @property
+    def excluded_ids(self) -> tuple[int, ...]:
+        """Tokens that are never generated: unknown, start, and numbers that stand for nothing."""
+        used = {*range(self.first, self.first + len(self.words)), *self.specials.values()}
+        return tuple(sorted({*super().excluded_ids, *range(self.size)} - used | {*super().excluded_ids}))
+
+    def divide(self, text: str) -> list[str]:
+        """The words of a text, before they are looked up."""
+        return self._pattern.findall(text.lower() if self.lowercase else text)
+
+    def encode_pieces(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [np.array([self._number_of(word) for word in self.divide(text)], np.int64) for text in texts]
+
+    def _number_of(self, word: str) -> int:
+        if NUMBER in self.specials and _is_number(word):
+            return self.specials[NUMBER]
+        return self._numbers.get(word, self.specials[UNKNOWN])
+
+    def token(self, token_id: int) -> str:
+        if token_id in self._names:
+            return self._names[token_id]
+        rank = token_id - self.first
+        return self.words[rank] if 0 <= rank < len(self.words) else "[unused]"
+
+    def stream_decoder(self) -> JoiningDecoder:
+        return JoiningDecoder(self, _space_between_words if self.split == "space" else _space_around_marks)
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "words": self.words,
+            "specials": self.specials,
+            "first": self.first,
+            "split": self.split,
+            "lowercase": self.lowercase,
+            "keep_punctuation": self.keep_punctuation,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        return cls(
+            strings(fields, "words"),
+            {str(name): int(number) for name, number in fields["specials"].items()},
+            first=int(fields["first"]),
+            split=fields["split"],
+            lowercase=bool(fields["lowercase"]),
+            keep_punctuation=bool(fields["keep_punctuation"]),
+        )
+
+
+def _space_between_words(left: str, right: str) -> str:
+    return "" if NEWLINE in (left, right) else " "
+
+
+def _space_around_marks(left: str, right: str) -> str:
+    if right in _CLOSING or left in _OPENING or left in _LINKING or right in _LINKING:
+        return ""
+    return _space_between_words(left, right)
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(_NUMBER, word) is not None
+
+
+@cache
+def _marks() -> str:
+    """Punctuation marks and symbols as the inside of a regular expression's character class."""
+    marks = (chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] in "PS")
+    return "".join(map(re.escape, marks))
+
+
+@cache
+def _pattern(split: str, newline: bool, numbers: bool, keep_punctuation: bool) -> re.Pattern[str]:
+    """The regular expression that finds the words of a text."""
+    if split == "space":
+        words = [r"\S+"]
+    else:
+        number = rf"{_NUMBER}(?![^\s{_marks()}])"  # all of a run of letters and digits, or none of it
+        words = [number] * numbers + [rf"[^\s{_marks()}]+"] + [rf"[{_marks()}]"] * keep_punctuation
+    return re.compile("|".join([NEWLINE] * newline + words))

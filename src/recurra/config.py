@@ -41,7 +41,11 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        defer_build=True,  # `--help` reads the fields only
     )
 
     title: ClassVar[str] = ""
@@ -108,9 +112,7 @@ class Config(BaseModel):
         """Every option that is in force, one `name: value` per line, under the format's version."""
         plain = self.model_dump(mode="json", exclude=self._replaced())
         ordered = {name: plain[name] for group in self.groups().values() for name in group if name in plain}
-        return yaml.safe_dump(
-            {"format_version": FORMAT_VERSION, **ordered}, sort_keys=False, allow_unicode=True
-        )
+        return yaml.safe_dump({"format_version": FORMAT_VERSION, **ordered}, sort_keys=False, allow_unicode=True)
 
     def _replaced(self) -> set[str]:
         """Options that another option stands in for; they are not written."""
@@ -147,9 +149,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected lines of the form `hidden_size: 256`, got {found}")
     version = values.pop("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
-        raise ConfigError(
-            f"{path}: format_version {version!r}, this recurra reads {FORMAT_VERSION}; update recurra"
-        )
+        raise ConfigError(f"{path}: format_version {version!r}, this recurra reads {FORMAT_VERSION}; update recurra")
     return values
 
 
@@ -159,8 +159,7 @@ def _check_needs(config: Config, needs: Mapping[str, tuple[str, tuple[str, ...]]
         default = type(config).model_fields[name].get_default()
         if getattr(config, name) != default and getattr(config, other) not in values:
             raise ConfigError(
-                f"{name} has no effect with {other}={getattr(config, other)}; "
-                f"it needs {other}={' or '.join(values)}"
+                f"{name} has no effect with {other}={getattr(config, other)}; it needs {other}={' or '.join(values)}"
             )
 
 
@@ -169,9 +168,7 @@ class TextOptions(Config):
 
     title: ClassVar[str] = "Text"
 
-    data: Path | None = Field(
-        None, description="Text file to train on, or a folder with train, valid and test."
-    )
+    data: Path | None = Field(None, description="Text file to train on, or a folder with train, valid and test.")
     valid: Path | None = Field(None, description="Validation file; without it, a part of the data.")
     test: Path | None = Field(None, description="Test file; without it, a part of the data.")
     valid_frac: float = Field(0.05, ge=0, lt=1, description="Share of the data, by position, for validation.")
@@ -199,18 +196,11 @@ class TextOptions(Config):
     @model_validator(mode="after")
     def _check_text(self) -> Self:
         if self.valid_frac + self.test_frac >= 1:
-            raise ConfigError(
-                f"valid_frac + test_frac must be less than 1, got {self.valid_frac} + {self.test_frac}"
-            )
+            raise ConfigError(f"valid_frac + test_frac must be less than 1, got {self.valid_frac} + {self.test_frac}")
         for part in ("valid", "test"):
             name = f"{part}_frac"
-            if (
-                getattr(self, part) is not None
-                and getattr(self, name) != type(self).model_fields[name].default
-            ):
-                raise ConfigError(
-                    f"{name} has no effect with {part}={getattr(self, part)}; leave one of them out"
-                )
+            if getattr(self, part) is not None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ConfigError(f"{name} has no effect with {part}={getattr(self, part)}; leave one of them out")
         _check_needs(
             self,
             {
@@ -233,9 +223,7 @@ class StackOptions(Config):
     cell_options: dict[str, Scalar] = Field(
         {}, description="Options of the cell's equations, as name=value: peephole=true projection=64."
     )
-    embedding: Literal["learned", "one-hot"] = Field(
-        "learned", description="What stands for a token at the input."
-    )
+    embedding: Literal["learned", "one-hot"] = Field("learned", description="What stands for a token at the input.")
     embedding_dim: int | None = Field(
         None, ge=1, description="Width of the embedding; unset: hidden_size, or what tie_weights needs."
     )
@@ -247,9 +235,7 @@ class StackOptions(Config):
         description="Units of each layer, in place of hidden_size and num_layers: 512 256.",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between layers, at input and output.")
-    recurrent_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Dropout on the state, one mask per sequence."
-    )
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the state, one mask per sequence.")
     zoneout: float = Field(0.0, ge=0, lt=1, description="Chance that a unit keeps its last state.")
     weight_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the recurrent weights.")
     residual: bool = Field(False, description="Add each layer's input to its output.")
@@ -315,22 +301,16 @@ class TrainingOptions(Config):
     )
     epochs: int = Field(10, ge=1, description="Passes over the data.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many updates.")
-    patience: int | None = Field(
-        None, ge=1, description="Stop after this many evaluations without improvement."
-    )
+    patience: int | None = Field(None, ge=1, description="Stop after this many evaluations without improvement.")
     schedule: Literal["constant", "step", "plateau", "cosine"] = Field(
         "constant", description="How the learning rate falls."
     )
     warmup_steps: int = Field(0, ge=0, description="Updates over which the learning rate rises from zero.")
     decay_factor: float = Field(0.5, gt=0, lt=1, description="Factor of each fall (step, plateau).")
     decay_after: int = Field(4, ge=0, description="Epochs at full rate before a fall per epoch (step).")
-    decay_patience: int = Field(
-        1, ge=0, description="Evaluations without improvement before a fall (plateau)."
-    )
+    decay_patience: int = Field(1, ge=0, description="Evaluations without improvement before a fall (plateau).")
     min_learning_rate: float = Field(0.0, ge=0, description="The learning rate falls no lower.")
-    max_grad_norm: float | None = Field(
-        5.0, gt=0, description="Scale gradients down to this norm; none: never."
-    )
+    max_grad_norm: float | None = Field(5.0, gt=0, description="Scale gradients down to this norm; none: never.")
     clip_grad_value: float | None = Field(None, gt=0, description="Cut each gradient at plus and minus this.")
     seed: int = Field(1, ge=0, lt=2**63, description="Seed of every random number.")
     deterministic: bool = Field(True, description="Same seed, same weights, to the bit.")
@@ -338,12 +318,8 @@ class TrainingOptions(Config):
     device: str = Field("cpu", min_length=1, description="Where to compute: cpu, cuda, cuda:1.")
     backend: str | None = Field(None, description="Backend that runs the cells; unset: the fastest at hand.")
     threads: int | None = Field(None, ge=1, description="Threads to compute with; unset: torch's choice.")
-    eval_every: int | None = Field(
-        None, ge=1, description="Updates between evaluations; unset: one per epoch."
-    )
-    save_every: int | None = Field(
-        None, ge=1, description="Updates between checkpoints; unset: one per evaluation."
-    )
+    eval_every: int | None = Field(None, ge=1, description="Updates between evaluations; unset: one per epoch.")
+    save_every: int | None = Field(None, ge=1, description="Updates between checkpoints; unset: one per evaluation.")
     save_seconds: float = Field(60.0, gt=0, description="Save a checkpoint at least this often, in seconds.")
     log_every: int = Field(50, ge=1, description="Updates between reports.")
     init_from: Path | None = Field(None, description="Folder of a trained model whose weights to start from.")
@@ -353,13 +329,10 @@ class TrainingOptions(Config):
     @model_validator(mode="after")
     def _check_training(self) -> Self:
         if self.bptt_window is not None and self.bptt_window < self.bptt:
-            raise ConfigError(
-                f"bptt_window must be at least bptt, got {self.bptt_window} with bptt={self.bptt}"
-            )
+            raise ConfigError(f"bptt_window must be at least bptt, got {self.bptt_window} with bptt={self.bptt}")
         if self.min_learning_rate > self.learning_rate:
             raise ConfigError(
-                f"min_learning_rate must be at most learning_rate, {self.learning_rate}, "
-                f"got {self.min_learning_rate}"
+                f"min_learning_rate must be at most learning_rate, {self.learning_rate}, got {self.min_learning_rate}"
             )
         _check_needs(
             self,
@@ -386,13 +359,9 @@ class GenerationOptions(Config):
     n: int = Field(1, ge=1, description="Samples.")
     temperature: float = Field(1.0, gt=0, description="Below 1: safer; above 1: bolder.")
     top_k: int | None = Field(None, ge=1, description="Choose among the k likeliest tokens.")
-    top_p: float | None = Field(
-        None, gt=0, le=1, description="Choose among the likeliest with this probability."
-    )
+    top_p: float | None = Field(None, gt=0, le=1, description="Choose among the likeliest with this probability.")
     greedy: bool = Field(False, description="Always take the likeliest token.")
-    seed: int | None = Field(
-        None, ge=0, lt=2**63, description="Seed of the choices; unset: another each time."
-    )
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Seed of the choices; unset: another each time.")
     stop: str | None = Field(None, min_length=1, description="End a sample where this text appears.")
 
     @model_validator(mode="after")

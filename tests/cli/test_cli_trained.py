@@ -27,9 +27,7 @@ def test_evaluate_on_the_test_data_as_json(recurra_command, trained):
 
 
 def test_generate_streams_what_is_made(recurra_command, trained):
-    result = recurra_command(
-        "generate", "model", "hel", "--top-k", "3", "--temperature", "0.5", "--stop", "d"
-    )
+    result = recurra_command("generate", "model", "hel", "--top-k", "3", "--temperature", "0.5", "--stop", "d")
     expected = GenerationOptions.make(top_k=3, temperature=0.5, stop="d").model_dump()
     assert trained.calls[-1] == ("generate", ("hel", expected))
     assert (result.out, result.err) == ("hello world\n", "")
@@ -52,18 +50,14 @@ def test_generate_several(recurra_command, trained):
 
 def test_generate_as_json(recurra_command, trained):
     result = recurra_command("generate", "model", "hel", "--n", "2", "--json")
-    assert [json.loads(line) for line in result.out.splitlines()] == [
-        {"prompt": "hel", "text": "lo world"}
-    ] * 2
+    assert [json.loads(line) for line in result.out.splitlines()] == [{"prompt": "hel", "text": "lo world"}] * 2
 
 
-def test_a_terminal_gets_no_control_characters(recurra_command, trained, monkeypatch):
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "pa\\x1b[2Jb\\r\n\n"), (False, "pa\x1b[2Jb\r\n\n")])
+def test_a_terminal_gets_no_control_characters(recurra_command, trained, monkeypatch, terminal, shown):
     trained.texts = ("a\x1b[2Jb\r\n",)
-    assert recurra_command("generate", "model", "p").out == "pa\x1b[2Jb\r\n\n"
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    from recurra.cli.output import visible
-
-    assert visible(trained.texts[0]) == "a\\x1b[2Jb\\r\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert recurra_command("generate", "model", "p").out == shown
 
 
 def test_score_and_rank(recurra_command, trained):
@@ -76,10 +70,7 @@ def test_score_and_rank(recurra_command, trained):
 
 
 def test_score_per_token(recurra_command, trained):
-    assert (
-        recurra_command("score", "model", "ab", "--per-token").out
-        == "-3.0000\tab\n  -1.5000\ta\n  -1.5000\tb\n"
-    )
+    assert recurra_command("score", "model", "ab", "--per-token").out == "-3.0000\tab\n  -1.5000\ta\n  -1.5000\tb\n"
     result = recurra_command("score", "model", "a", "--per-token", "--json")
     assert json.loads(result.out) == {"text": "a", "nats": -1.5, "tokens": [{"token": "a", "nats": -1.5}]}
 
@@ -116,9 +107,7 @@ def test_summary_of_options(recurra_command, trained, monkeypatch):
         return trained.summary()
 
     monkeypatch.setattr(recurra.tasks, "summarize", summarize, raising=False)
-    words = (
-        "summary --cell lstm --hidden-size 100 --num-layers 4 --vocabulary 50000 --cell-options peephole=true"
-    )
+    words = "summary --cell lstm --hidden-size 100 --num-layers 4 --vocabulary 50000 --cell-options peephole=true"
     assert recurra_command(*words.split()).code == 0
     config = LMConfig.make(cell="lstm", hidden_size=100, num_layers=4, cell_options={"peephole": True})
     assert asked == [("lm", config, 50000)]

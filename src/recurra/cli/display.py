@@ -55,7 +55,7 @@ def show_live(events: Iterable[Event], unit: str, console: Console) -> None:
             if isinstance(event, Step):
                 live.update(_progress(event, unit))
             elif not isinstance(event, Saved):
-                console.print(Text(describe(event, unit)), soft_wrap=True)
+                console.print(Text(describe(event, unit)))
 
 
 def _progress(step: Step, unit: str) -> Group:

@@ -16,6 +16,4 @@ def command_line_page() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/command-line.md").write_text(
-        command_line_page(), encoding="utf-8"
-    )
+    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/command-line.md").write_text(command_line_page(), encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -26,7 +27,7 @@ def visible(text: str) -> str:
 
 def number(value: float) -> str:
     """A number for people: `1,234,567` or `1.2346`."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:,.4f}"
 
 
 def print_json(value: Any) -> None:
@@ -39,16 +40,17 @@ def _finite(value: Any) -> Any:
         return {str(name): _finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (int, str)) else str(value)
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Integral):  # numpy's integers are no int
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows in columns: the first to the left, the second, numbers, to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([name.ljust(widths[0]), value.rjust(widths[1]), *rest]).rstrip()
-        for name, value, *rest in rows
-    ]
+    lines = ["  ".join([name.ljust(widths[0]), value.rjust(widths[1]), *rest]).rstrip() for name, value, *rest in rows]
     return "\n".join(lines) + "\n"

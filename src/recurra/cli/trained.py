@@ -16,7 +16,7 @@ from recurra.errors import ConfigError, DataError
 from recurra.tasks.lm import LMConfig
 
 Folder = Annotated[Path, Parameter(help="Folder of a trained model.")]
-AsJson = Annotated[bool, Parameter("--json", negative=(), help="Print JSON.")]
+AsJson = Annotated[bool, Parameter("--json", negative=(), show_default=False, help="Print JSON.")]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 
 START = {"stream": "the state after a line end", "sentences": "the start symbol"}
@@ -79,10 +79,10 @@ def score(
         Path | None,
         Parameter(negative=(), allow_leading_hyphen=True, help="Score each line of this file; - is stdin."),
     ] = None,
-    rank: Annotated[bool, Parameter(negative=(), help="Print the likeliest first.")] = False,
+    rank: Annotated[bool, Parameter(negative=(), show_default=False, help="Print the likeliest first.")] = False,
     end: Annotated[bool, Parameter(help="Count the end of the sentence.")] = True,
     per_token: Annotated[
-        bool, Parameter(negative=(), help="Print each token's log-probability too.")
+        bool, Parameter(negative=(), show_default=False, help="Print each token's log-probability too.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -134,9 +134,7 @@ def summary(
     *,
     vocabulary: Annotated[
         int | None,
-        Parameter(
-            validator=Number(gte=1), negative=(), help="Number of tokens, for a model not yet trained."
-        ),
+        Parameter(validator=Number(gte=1), negative=(), help="Number of tokens, for a model not yet trained."),
     ] = None,
     as_json: AsJson = False,
     **given: Any,

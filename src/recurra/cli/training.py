@@ -31,7 +31,7 @@ def lm(
         Path | None, Parameter(group=RUN, negative=(), help="Folder of a run to continue, exactly as it was.")
     ] = None,
     as_json: Annotated[
-        bool, Parameter("--json", group=RUN, negative=(), help="Print one JSON object per event.")
+        bool, Parameter("--json", group=RUN, negative=(), show_default=False, help="Print one JSON object per event.")
     ] = False,
     **given: Any,
 ) -> None:

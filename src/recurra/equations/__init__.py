@@ -2,6 +2,8 @@
 
 from recurra.equations.cell import Cell, cell
 from recurra.equations.symbols import (
+    Symbol,
+    Weights,
     absolute,
     concat,
     exp,
@@ -27,7 +29,9 @@ from recurra.equations.trace import Form, Traced, trace
 __all__ = [
     "Cell",
     "Form",
+    "Symbol",
     "Traced",
+    "Weights",
     "absolute",
     "cell",
     "concat",

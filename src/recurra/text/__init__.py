@@ -46,8 +46,8 @@ _UNITS_OF_OPTION = {
 def train_tokenizer(options: Any, source: Path | Span | Iterable[str]) -> Tokenizer:
     """Build the tokenizer that `options` ask for from a file, a part of one, or text in chunks.
 
-    `options` is any object with the attributes unit, split, lowercase, number_token, min_count, vocabulary_size and
-    mode, as `recurra.config.TextOptions`. The source is read once, in a stream.
+    `options` is any object with the attributes unit, split, lowercase, number_token, min_count,
+    vocabulary_size and mode, as `recurra.config.TextOptions`. The source is read once, in a stream.
     Errors: ConfigError for options that do not go together, DataError for a text that cannot be read.
     """
     if options.unit not in TOKENIZERS:
@@ -55,9 +55,7 @@ def train_tokenizer(options: Any, source: Path | Span | Iterable[str]) -> Tokeni
     sentences = options.mode == "sentences"
     _check_options(options, sentences)
     if isinstance(source, str):
-        raise DataError(
-            "expected a Path or a list of texts to learn the vocabulary from, got one str; wrap it"
-        )
+        raise DataError("expected a Path or a list of texts to learn the vocabulary from, got one str; wrap it")
     chunks = read_chunks(source) if isinstance(source, Path | Span) else source
     return TOKENIZERS[options.unit].train(chunks, options, sentences)
 
@@ -67,31 +65,29 @@ def _check_options(options: Any, sentences: bool) -> None:
         value = getattr(options, name)
         if value != silent and options.unit not in units:
             raise ConfigError(
-                f"{name}={value}: expected unit={' or '.join(units)} with it, got unit={options.unit}; leave it out"
+                f"{name}={value}: goes with unit={' or '.join(units)}, got unit={options.unit}; leave it out"
             )
     fewest = (256 if options.unit == "bpe" else 4) + 2 * sentences
     if options.vocabulary_size is not None and options.vocabulary_size < fewest:
         raise ConfigError(
-            f"vocabulary_size: expected at least {fewest} for unit={options.unit}, got {options.vocabulary_size}"
+            f"vocabulary_size: expected at least {fewest} for unit={options.unit}, "
+            f"got {options.vocabulary_size}; raise it"
         )
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer that `Tokenizer.save` wrote. Errors: FolderError for a missing, truncated or foreign file."""
+    """Read a tokenizer that `Tokenizer.save` wrote.
+
+    Errors: FolderError for a missing, truncated or foreign file.
+    """
     try:
         fields = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise FolderError(
-            f"{path}: cannot be read ({error.strerror}); give a folder that recurra wrote"
-        ) from None
+        raise FolderError(f"{path}: cannot be read ({error.strerror}); give a folder that recurra wrote") from None
     except ValueError:
-        raise FolderError(
-            f"{path}: expected JSON, got a truncated or foreign file; take it from a backup"
-        ) from None
+        raise FolderError(f"{path}: expected JSON, got a truncated or foreign file; take it from a backup") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise FolderError(
-            f"{path}: expected a tokenizer that recurra wrote, got foreign JSON; give recurra's own file"
-        )
+        raise FolderError(f"{path}: expected a tokenizer that recurra wrote, got foreign JSON; give recurra's own file")
     if fields.get("format_version") != FORMAT_VERSION:
         raise FolderError(
             f"{path}: expected format_version {FORMAT_VERSION}, got {fields.get('format_version')!r}; "

@@ -13,17 +13,17 @@ from recurra.text.decoders import ByteDecoder
 from recurra.text.tokenizer import Tokenizer, pieces, sentence_tokens, strings
 
 DEFAULT_SIZE = 8000
-# Characters that merges are learned from: counts of pairs change little beyond, while the memory of learning grows
-# with the number of different words (a text without spaces, such as Chinese, has as many as it has clauses).
+# Characters that merges are learned from: more would change few merges, while the memory of learning grows with
+# the number of different words (a text without spaces, such as Chinese, has as many as it has clauses).
 SAMPLE = 1 << 24
 
 
 class BPE(Tokenizer):
-    """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019), learned and applied by the `tokenizers` library.
+    """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019), learned and applied by library `tokenizers`.
 
-    Nothing is unknown and every text comes back exactly: `decode(encode(text)) == text`. Words are split off before
-    merging as in GPT-2, each with the space before it. `vocabulary` has each token as the library spells it, one
-    character per byte; `merges` has the pairs in the order learned.
+    Nothing is unknown and every text comes back exactly: `decode(encode(text)) == text`. Words are split off
+    before merging as in GPT-2, each with the space before it. `vocabulary` has each token as the library spells
+    it, one character per byte; `merges` has the pairs in the order learned.
 
         >>> tokenizer = BPE.learn(["low lower newest " * 9], size=300)
         >>> tokenizer.decode(tokenizer.encode("löwe")) == "löwe"
@@ -32,9 +32,7 @@ class BPE(Tokenizer):
 
     unit: ClassVar[str] = "bpe"
 
-    def __init__(
-        self, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], sentences: bool = False
-    ) -> None:
+    def __init__(self, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], sentences: bool = False) -> None:
         known = len(vocabulary)
         super().__init__(known + 2 * sentences, sentence_tokens(sentences, known))
         self.vocabulary, self.merges = list(vocabulary), list(merges)
@@ -71,9 +69,7 @@ class BPE(Tokenizer):
         library.train_from_iterator(sample, trainer)
         model = json.loads(library.to_str())["model"]
         numbers = model["vocab"]
-        return cls(
-            sorted(numbers, key=numbers.__getitem__), [tuple(pair) for pair in model["merges"]], sentences
-        )
+        return cls(sorted(numbers, key=numbers.__getitem__), [tuple(pair) for pair in model["merges"]], sentences)
 
     def encode_pieces(self, texts: Sequence[str]) -> list[np.ndarray]:
         encodings = self._library.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -117,12 +113,8 @@ def spread_sample(texts: Iterable[str], limit: int) -> list[str]:
 
 
 def _byte_of_symbol() -> dict[str, int]:
-    """The library's printable character for each byte (GPT-2's: itself if printable, else 256 and up in order)."""
-    printable = {
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    }
+    """The library's character for each byte, as GPT-2: itself if printable, else from 256 on in order."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
 

@@ -1,4 +1,4 @@
-"""Reading text files of any size piece by piece, and writing files so that a kill leaves nothing half-written."""
+"""Reading text files of any size in a stream, and writing files so that a kill leaves none half-written."""
 
 from __future__ import annotations
 
@@ -47,13 +47,9 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         with open_binary(path) as file:
             yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again"
-        ) from None
+        raise DataError(f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again") from None
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}); check the path and its rights"
-        ) from None
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the path and its rights") from None
 
 
 def read_blocks(source: Path | Span) -> Iterator[bytes]:
@@ -86,8 +82,9 @@ def read_chunks(source: Path | Span) -> Iterator[str]:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{span.path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at byte offset "
-                f"{position - undecoded + error.start}; convert the file first, e.g. iconv -f latin1 -t utf-8"
+                f"{span.path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at "
+                f"byte offset {position - undecoded + error.start}; "
+                "convert the file first, e.g. iconv -f latin1 -t utf-8"
             ) from None
         position += len(block)
         if text:

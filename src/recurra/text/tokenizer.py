@@ -55,8 +55,8 @@ def pieces(chunks: Iterable[str]) -> Iterator[str]:
 class Tokenizer(ABC):
     """A map between text and token numbers 0 to V-1.
 
-    `size` is V. `specials` holds the numbers of tokens that stand for no text of their own; they have names, but a
-    name spelled out in a user's text is text like any other and never becomes the special token.
+    `size` is V. `specials` holds the numbers of tokens that stand for no text of their own; they have names, but
+    a name spelled out in a user's text is text like any other and never becomes the special token.
     """
 
     unit: ClassVar[str]
@@ -128,9 +128,7 @@ class Tokenizer(ABC):
     def encode_sentences(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The token numbers of each sentence between the start and the stop token. Needs sentences mode."""
         if self.start_id is None or self.stop_id is None:
-            raise DataError(
-                "expected a tokenizer with start and stop tokens, got one of mode=stream; use encode_batch"
-            )
+            raise DataError("expected a tokenizer with start and stop tokens, got one of mode=stream; use encode_batch")
         return [np.array([self.start_id, *ids, self.stop_id]) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -163,7 +161,7 @@ def check_unicode(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"expected Unicode text, got {text[error.start]!a} at character {error.start}; give the text as UTF-8"
+            f"expected Unicode text, got {text[error.start]!a} at character {error.start}; give it as UTF-8"
         ) from None
 
 

@@ -17,6 +17,7 @@ from recurra.text.decoders import JoiningDecoder
 from recurra.text.tokenizer import NUMBER, START, STOP, UNKNOWN, Tokenizer, pieces, sentence_tokens, strings
 
 NEWLINE = "\n"
+_JOINING = frozenset({"Mn", "Mc", "Me", "Cf"})
 _NUMBER = r"\d+(?:[.,]\d+)*"
 # Marks that lean on the word before them, on the word after them, or on both, when words are joined again.
 _CLOSING = frozenset(".,;:!?%)]}»”…。，、；：！？）］」』")
@@ -27,14 +28,13 @@ _LINKING = frozenset("'’-‐/_&\\")
 class Word(Tokenizer):
     """The words of a text by frequency, then [UNK] for all others.
 
-    `split="punctuation"`: a word is a run of what is neither white space nor punctuation (Unicode categories P and
-    S), and each punctuation mark is a word of its own. `split="space"`: a word is what stands between white space.
-    In stream mode the line end is a token too. `number_token`: digits, with points and commas between them, become
-    the one token [number].
+    `split="punctuation"`: a word is a run of letters, digits and combining marks, and every other character but
+    white space is a word of its own. `split="space"`: a word is what stands between white space. In stream mode
+    the line end is a token too. With a number token, digits with points and commas between them are [number].
 
-    Decoding puts a space between words, except beside a line end and, for `split="punctuation"`, where a mark leans
-    on its neighbour. Lost are: which white space stood where, a carriage return, the case if `lowercase`, the value
-    of a [number], and what is [UNK].
+    Decoding puts a space between words, except beside a line end and, for `split="punctuation"`, where a mark
+    leans on its neighbour. Lost are: which white space stood where, carriage returns, the case if `lowercase`,
+    the value of a [number], and what is [UNK].
 
         >>> words = Word(["the", "cat", ",", "sat", "."])
         >>> words.encode("the cat, the dog.").tolist()
@@ -55,7 +55,7 @@ class Word(Tokenizer):
         lowercase: bool = False,
         keep_punctuation: bool = True,
     ) -> None:
-        """`words` are numbered from `first`; `specials` numbers [UNK] and any other special token, else after them."""
+        """Number `words` from `first` on; `specials` are numbered as given, or [UNK] alone after the words."""
         after = first + len(words)
         super().__init__(after, {UNKNOWN: after} if specials is None else specials)
         self.size = max(after, *(number + 1 for number in self.specials.values()))
@@ -76,15 +76,13 @@ class Word(Tokenizer):
         ranks = range(first, first + len(words))
         if len({*specials.values(), *ranks}) != len(words) + 3 or first < 0 or min(specials.values()) < 0:
             raise ConfigError(
-                f"expected different numbers for start, stop, other and the words {first} to {ranks.stop - 1}, "
-                f"got start={start}, stop={stop}, other={other}; renumber them"
+                f"expected numbers of their own for start, stop and other, beside words {first} to "
+                f"{ranks.stop - 1}, got start={start}, stop={stop}, other={other}; renumber them"
             )
         tokenizer = cls(words, specials, first=first, lowercase=True, keep_punctuation=False)
         for word in words:
             if tokenizer.divide(word) != [word]:
-                raise ConfigError(
-                    f"expected lower-case words without punctuation, each once, got {word!r}; mend the list"
-                )
+                raise ConfigError(f"expected one lower-case word without punctuation, got {word!r}; mend the list")
         if len(tokenizer._numbers) != len(words):
             raise ConfigError("expected different words, got one twice; mend the list")
         return tokenizer
@@ -103,9 +101,8 @@ class Word(Tokenizer):
             raise DataError("expected a text with words to learn, got none; give a longer text")
         extra = 1 + options.number_token + 2 * sentences
         limit = None if options.vocabulary_size is None else options.vocabulary_size - extra - len(newline)
-        common = sorted(
-            (word for word in counts if counts[word] >= options.min_count), key=lambda w: (-counts[w], w)
-        )
+        frequent = [word for word in counts if counts[word] >= options.min_count]
+        common = sorted(frequent, key=lambda word: (-counts[word], word))
         words = newline + common[:limit]
         known = len(words)
         specials = {UNKNOWN: known} | ({NUMBER: known + 1} if options.number_token else {})
@@ -176,10 +173,16 @@ def _is_number(word: str) -> bool:
 
 
 @cache
-def _marks() -> str:
-    """Punctuation marks and symbols as the inside of a regular expression's character class."""
-    marks = (chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] in "PS")
-    return "".join(map(re.escape, marks))
+def _joiners() -> str:
+    """Combining marks and invisible joiners (Unicode M and Cf), as ranges inside a character class."""
+    ranges: list[list[int]] = []
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code)) in _JOINING:
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
 
 
 @cache
@@ -188,6 +191,8 @@ def _pattern(split: str, newline: bool, numbers: bool, keep_punctuation: bool) -
     if split == "space":
         words = [r"\S+"]
     else:
-        number = rf"{_NUMBER}(?![^\s{_marks()}])"  # all of a run of letters and digits, or none of it
-        words = [number] * numbers + [rf"[^\s{_marks()}]+"] + [rf"[{_marks()}]"] * keep_punctuation
+        number = rf"{_NUMBER}(?![^\W_]|[{_joiners()}])"  # all of a run of letters and digits, or none of it
+        word = rf"(?:[^\W_]+|[{_joiners()}]+)+"
+        mark = r"\S"  # the alternatives before it have left nothing else
+        words = [number] * numbers + [word] + [mark] * keep_punctuation
     return re.compile("|".join([NEWLINE] * newline + words))

@@ -106,9 +106,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
         raise CheckpointError(f"{file}: not a checkpoint of recurra")
     version = state.pop("version", None)
     if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{file}: version {version}, this recurra reads {FORMAT_VERSION}; update recurra"
-        )
+        raise CheckpointError(f"{file}: version {version}, this recurra reads {FORMAT_VERSION}; update recurra")
     try:
         tensors, _ = read_tensors(path / TENSORS)
         return {name: unpack(value, tensors, device) for name, value in state.items()}

@@ -46,9 +46,7 @@ def check_gradients(norm: float, progress: Progress, options: TrainingOptions, s
         raise TrainingError(_message(f"the gradient norm is {norm}", progress, options, saved))
 
 
-def check_weights(
-    model: nn.Module, progress: Progress, options: TrainingOptions, saved: Saved | None
-) -> None:
+def check_weights(model: nn.Module, progress: Progress, options: TrainingOptions, saved: Saved | None) -> None:
     """Stop before weights that are not finite are saved in the place of good ones."""
     for name, weight in model.named_parameters():
         if not torch.isfinite(weight).all():

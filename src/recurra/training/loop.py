@@ -26,6 +26,7 @@ from recurra.training.job import Job, State
 from recurra.training.optimisers import averaged_weights, make_optimiser, observe
 from recurra.training.progress import Interval, Progress, monitored
 from recurra.training.randomness import (
+    environment,
     random_state,
     reproducible,
     restore_random_state,
@@ -61,9 +62,7 @@ def train(job: Job, options: TrainingOptions, folder: RunFolder, resume: bool = 
 class _Training:
     """The state of one run; `run` is the loop, the methods follow in the order in which it calls them."""
 
-    def __init__(
-        self, job: Job, options: TrainingOptions, folder: RunFolder, interruption: Interruption
-    ) -> None:
+    def __init__(self, job: Job, options: TrainingOptions, folder: RunFolder, interruption: Interruption) -> None:
         self.job, self.options, self.folder, self.interruption = job, options, folder, interruption
         self.optimiser = make_optimiser(job.model.parameters(), options)
         self.device = next(job.model.parameters()).device
@@ -107,11 +106,9 @@ class _Training:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         content = checkpoint.content
-        former = content["environment"]["optimizer"]
+        former = content["optimizer"]
         if former != self.options.optimizer:
-            raise CheckpointError(
-                f"{checkpoint.path}: trained with {former}; resume with --optimizer {former}"
-            )
+            raise CheckpointError(f"{checkpoint.path}: trained with {former}; resume with --optimizer {former}")
         load_weights(self.job.model, content["model"], checkpoint.path)
         self.optimiser.load_state_dict(content["optimiser"])
         self.job.batches.load_state_dict(content["batches"])
@@ -133,7 +130,7 @@ class _Training:
 
     def notes(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """What the user should know about a resumed run."""
-        former, now = checkpoint.content["environment"], self.environment()
+        former, now = checkpoint.content["environment"], environment(self.device)
         changed = [
             f"{name} was {former.get(name)}, is {now[name]}: results may differ from an unstopped run's"
             for name in now
@@ -141,15 +138,6 @@ class _Training:
         ]
         passed_over = [f"passed over a damaged checkpoint: {reason}" for reason in checkpoint.passed_over]
         return (*passed_over, *changed)
-
-    def environment(self) -> dict[str, Any]:
-        """What must be equal for results equal to the bit."""
-        return {
-            "optimizer": self.options.optimizer,
-            "threads": torch.get_num_threads(),
-            "device": self.device.type,
-            "torch": torch.__version__,
-        }
 
     def ended(self) -> bool:
         return bool(
@@ -167,16 +155,17 @@ class _Training:
         started, progress, options = time.monotonic(), self.progress, self.options
         batches = list(islice(self.batches, options.accumulate))
         if not batches:
-            raise TrainingError(
-                f"expected {self.job.batches.steps_per_epoch} batches per epoch, got {progress.batch}"
-            )
+            raise TrainingError(f"expected {self.job.batches.steps_per_epoch} batches per epoch, got {progress.batch}")
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad()
-        nats, tokens = self.backpropagate(batches)
-        norm, clipped = clip_gradients(
-            self.job.model.parameters(), options.max_grad_norm, options.clip_grad_value
-        )
+        try:
+            nats, tokens = self.backpropagate(batches)
+        except torch.OutOfMemoryError:
+            raise TrainingError(
+                f"{self.device}: out of memory; lower --batch-size (with --accumulate to make up for it) or --bptt"
+            ) from None
+        norm, clipped = clip_gradients(self.job.model.parameters(), options.max_grad_norm, options.clip_grad_value)
         check_gradients(norm, progress, options, self.saved)
         self.optimiser.step()
         progress.step += 1
@@ -283,7 +272,8 @@ class _Training:
         check_weights(self.job.model, self.progress, self.options, self.saved)
         self.progress.seconds = self.seconds()
         content = {
-            "environment": self.environment(),
+            "environment": environment(self.device),
+            "optimizer": self.options.optimizer,
             "progress": self.progress.to_dict(),
             "curve_size": self.folder.curve_size(),
             "model": self.job.model.state_dict(),

@@ -56,9 +56,7 @@ class NTASGD(SGD):
     condition as in the authors' program; Polyak & Juditsky 1992.
     """
 
-    def __init__(
-        self, params: Iterable[nn.Parameter], lr: float, patience: int, weight_decay: float = 0.0
-    ) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, patience: int, weight_decay: float = 0.0) -> None:
         super().__init__(params, lr=lr, weight_decay=weight_decay)
         # In the group, so that state_dict has them.
         self.param_groups[0].update(patience=patience, validations=[], averaging=False, averaged_steps=0)
@@ -141,7 +139,5 @@ OPTIMISERS: dict[str, Callable[[list[nn.Parameter], TrainingOptions], Optimizer]
     ),
     "adam": lambda parameters, options: Adam(parameters, **_common(options), **_eps(options)),
     "adamw": lambda parameters, options: AdamW(parameters, **_common(options), **_eps(options)),
-    "nt-asgd": lambda parameters, options: NTASGD(
-        parameters, patience=options.averaging_patience, **_common(options)
-    ),
+    "nt-asgd": lambda parameters, options: NTASGD(parameters, patience=options.averaging_patience, **_common(options)),
 }

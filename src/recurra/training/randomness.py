@@ -42,6 +42,11 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     random.setstate(state["python"])
 
 
+def environment(device: torch.device) -> dict[str, Any]:
+    """What must be equal, beside seed and data, for results equal to the bit."""
+    return {"threads": torch.get_num_threads(), "device": device.type, "torch": torch.__version__}
+
+
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
     """Whatever random numbers are drawn inside, the ones drawn after are the same."""

@@ -74,8 +74,7 @@ class RunFolder:
             raise FolderError(f"{path}: expected a run folder, found {what}; give a folder that recurra made")
         if not is_run_folder(path):
             raise FolderError(
-                f"{path}: not a run folder (expected {CONFIG} with a format_version); "
-                f"give a folder that recurra made"
+                f"{path}: not a run folder (expected {CONFIG} with a format_version); give a folder that recurra made"
             )
         return cls(path)
 

@@ -69,9 +69,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tied = json.loads(metadata.get("tied", "{}"))
         return tensors | {name: tensors[kept] for name, kept in tied.items()}
     except (ValueError, KeyError, AttributeError):
-        raise FolderError(
-            f"{path}: not weights that recurra wrote (its list of tied names is damaged)"
-        ) from None
+        raise FolderError(f"{path}: not weights that recurra wrote (its list of tied names is damaged)") from None
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:

@@ -1,0 +1,56 @@
+"""Which backend runs: the fastest that is available, or the one asked for by name, never another in its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from recurra.backends import reference
+from recurra.backends.call import Call
+from recurra.errors import BackendError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to run plans. `unavailable` says why it cannot run on a device ("cpu", "cuda"), or None where it can."""
+
+    name: str
+    run: Callable[[Call, Sequence[Tensor]], tuple[Tensor, ...]]
+    unavailable: Callable[[str], str | None]
+
+
+BACKENDS: dict[str, Backend] = {"reference": Backend("reference", reference.run, lambda device: None)}
+"""By name, the fastest first."""
+
+
+def choose(name: str | None, device: str) -> Backend:
+    """The backend `name`, or that of RECURRA_BACKEND, or the first that is available on `device`.
+
+    Raises:
+        BackendError: if the one asked for is unknown or unavailable; the message says why.
+    """
+    asked = name or os.environ.get("RECURRA_BACKEND")
+    if asked is None:
+        return next(b for b in BACKENDS.values() if b.unavailable(device) is None)
+    if asked not in BACKENDS:
+        raise BackendError(f"unknown backend '{asked}'; known are {', '.join(BACKENDS)}")
+    why = BACKENDS[asked].unavailable(device)
+    if why is not None:
+        raise BackendError(f"backend '{asked}' is not available on {device}: {why}")
+    return BACKENDS[asked]
+
+
+def explain(name: str | None, device: str) -> str:
+    """One line: the backend in use and why."""
+    chosen = choose(name, device)
+    if name or os.environ.get("RECURRA_BACKEND"):
+        return f"{chosen.name} (asked for)"
+    passed = []
+    for backend in BACKENDS.values():
+        if backend is chosen:
+            break
+        passed.append(f"{backend.name}: {backend.unavailable(device)}")
+    return f"{chosen.name} ({'; '.join(passed)})" if passed else chosen.name

@@ -1,0 +1,32 @@
+"""The registry of cells: name to equations. A new cell is one function in one file and one line here."""
+
+from __future__ import annotations
+
+import difflib
+
+from recurra.cells.diagonal import min_gru, min_lstm, sru
+from recurra.cells.elman import rnn
+from recurra.cells.gru import gru
+from recurra.cells.lstm import lstm, lstm_1997
+from recurra.equations import Cell
+from recurra.errors import ConfigError
+
+CELLS: dict[str, Cell] = {c.name: c for c in (rnn, lstm, lstm_1997, gru, min_gru, min_lstm, sru)}
+
+
+def find_cell(name: str | Cell) -> Cell:
+    """The registered cell of that name; a cell stands for itself.
+
+    Raises:
+        ConfigError: naming the nearest cell, where there is none of that name.
+    """
+    if isinstance(name, Cell):
+        return name
+    if name in CELLS:
+        return CELLS[name]
+    near = difflib.get_close_matches(name, CELLS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(CELLS)}"
+    raise ConfigError(f"unknown cell '{name}'; {hint}")
+
+
+__all__ = ["CELLS", "find_cell", "gru", "lstm", "lstm_1997", "min_gru", "min_lstm", "rnn", "sru"]

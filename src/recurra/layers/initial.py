@@ -1,0 +1,46 @@
+"""Initial values of a cell's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from recurra.equations import Traced
+from recurra.errors import ConfigError
+
+
+@torch.no_grad()
+def initialise(traced: Traced, weights: Mapping[str, Tensor], init: Mapping[str, float] | None = None) -> None:
+    """Draw weights from U(-1/sqrt(H), 1/sqrt(H)), as torch.nn does, then set what is named.
+
+    Args:
+        traced: the cell at its sizes; its own `init` comes first.
+        weights: the tensors, by the names in the equations.
+        init: values by pattern: a weight ("b"), a part that `split` names ("b.f"), `*` for any letters.
+
+    Raises:
+        ConfigError: if a pattern of `init` names nothing in this cell.
+    """
+    bound = 1.0 / traced.form.hidden_size**0.5
+    for weight in weights.values():
+        torch.nn.init.uniform_(weight, -bound, bound)
+    for pattern, value in traced.cell.init.items():
+        _set(traced, weights, pattern, value)
+    for pattern, value in (init or {}).items():
+        if not _set(traced, weights, pattern, value):
+            known = ", ".join([*traced.weights, *traced.parts])
+            raise ConfigError(f"init '{pattern}' names no weight of cell '{traced.cell.name}'; it has {known}")
+
+
+def _set(traced: Traced, weights: Mapping[str, Tensor], pattern: str, value: float) -> bool:
+    whole = [name for name in weights if fnmatchcase(name, pattern)]
+    parts = [name for name in traced.parts if fnmatchcase(name, pattern) and traced.parts[name][0] in weights]
+    for name in whole:
+        weights[name].fill_(value)
+    for name in parts:
+        weight, first, rows = traced.parts[name]
+        weights[weight][first : first + rows].fill_(value)
+    return bool(whole or parts)

@@ -1,0 +1,153 @@
+"""The recurrent stack as a torch module: any cell, any wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurra.equations import Cell
+from recurra.errors import ShapeError
+from recurra.layers.initial import initialise
+from recurra.layers.stack import States, make_stack, map_state
+
+__all__ = ["Recurrent", "States", "map_state"]
+
+
+class Recurrent(nn.Module):
+    """Stacked recurrent layers of any cell.
+
+    Args:
+        cell: a cell's name or a `Cell`, the user's own too.
+        input_size: I, the width of the input.
+        hidden_size: H, the width of every layer.
+        num_layers: how many layers.
+        sizes: a width per layer, instead of `hidden_size` and `num_layers`.
+        bidirectional: run each layer in both directions; on a ragged batch each sequence starts at its own end.
+        dropout: probability, on the output of every layer but the last.
+        recurrent_dropout: probability, on the state where it meets a matrix, one mask for all steps of a sequence
+            (Gal & Ghahramani 2016, arXiv:1512.05287).
+        zoneout: probability that a state keeps its old value (Krueger et al. 2017, arXiv:1606.01305), for all states
+            or by state.
+        weight_dropout: probability, on the entries of the recurrent matrices (Merity et al. 2018, arXiv:1708.02182).
+        residual: add its input to the output of every layer whose input and output have one width.
+        skip: the input goes to every layer and every layer to the output (Graves 2013, arXiv:1308.0850).
+        dilation: d, or one per layer: the state of d steps ago takes the place of the last one (Chang et al. 2017).
+        batch_first: x and output are [B, T, .] instead of [T, B, .].
+        init: initial values by weight or part (`{"b.f": 0.0}`), over those the cell states.
+        backend: the backend by name; the fastest available where None.
+        options: the cell's equation options, as `peephole=True`.
+
+    Shapes:
+        x: [T, B, I]; output: [T, B, output_size]. State: a list with a dict for each layer and direction, of
+        [B, W] by state name; [d, B, W] in a layer of dilation d.
+
+    Raises:
+        ConfigError: for options that the cell lacks, that are out of range or contradict each other.
+
+    Example:
+        >>> import torch
+        >>> layer = Recurrent("lstm", 8, 16, num_layers=2, peephole=True)
+        >>> output, state = layer(torch.randn(5, 3, 8), lengths=[5, 2, 1])
+        >>> output.shape, state[1]["c"].shape
+        (torch.Size([5, 3, 16]), torch.Size([3, 16]))
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int = 0,
+        num_layers: int = 1,
+        *,
+        sizes: Sequence[int] | None = None,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | Mapping[str, float] = 0.0,
+        weight_dropout: float = 0.0,
+        residual: bool = False,
+        skip: bool = False,
+        dilation: int | Sequence[int] = 1,
+        batch_first: bool = False,
+        init: Mapping[str, float] | None = None,
+        backend: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.stack = make_stack(
+            cell, input_size, hidden_size, num_layers, sizes=sizes, bidirectional=bidirectional, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, zoneout=zoneout, weight_dropout=weight_dropout, residual=residual,
+            skip=skip, dilation=dilation, backend=backend, options=options,
+        )  # fmt: skip
+        self.batch_first = batch_first
+        self.init = dict(init or {})
+        for index in range(self.stack.num_layers * self.stack.directions):
+            for name, shape in self.stack.traced(index // self.stack.directions).weights.items():
+                weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(name + self.stack.suffix(index), weight)
+        self.reset_parameters()
+
+    @property
+    def output_size(self) -> int:
+        """The width of the output."""
+        return self.stack.output_size
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew (see `recurra.layers.initial`)."""
+        for index, weights in enumerate(self.weights()):
+            initialise(self.stack.traced(index // self.stack.directions), weights, self.init)
+
+    def weights(self) -> list[dict[str, Tensor]]:
+        """The weights of each layer and direction, by their names in the equations."""
+        stack = self.stack
+        return [
+            {name: getattr(self, name + stack.suffix(k)) for name in stack.traced(k // stack.directions).weights}
+            for k in range(stack.num_layers * stack.directions)
+        ]
+
+    def forward(
+        self,
+        x: Tensor,
+        state: Sequence[States] | None = None,
+        lengths: Sequence[int] | Tensor | None = None,
+        **inputs: Tensor,
+    ) -> tuple[Tensor, list[States]]:
+        """Run a batch.
+
+        Args:
+            x: [T, B, I] ([B, T, I] with batch_first).
+            state: what an earlier call returned, or None for zeros.
+            lengths: steps of each sequence, B of them; the rest is padding, and zeros in the output.
+            inputs: the cell's further inputs, per step [T, B, W] or per sequence [B, W].
+
+        Returns:
+            The output [T, B, output_size], and the state after each sequence's last step.
+
+        Raises:
+            ShapeError, LengthsError: where shapes do not fit.
+        """
+        check_inputs(self.stack.cell, x, self.stack.input_size, inputs)
+        if self.batch_first:
+            x = x.transpose(0, 1)
+            inputs = {name: v.transpose(0, 1) if v.shape[:2] == x.shape[1::-1] else v for name, v in inputs.items()}
+        output, final = self.stack.run(self.weights(), x, state, lengths, self.training, inputs)
+        return (output.transpose(0, 1) if self.batch_first else output), final
+
+    def extra_repr(self) -> str:
+        stack = self.stack
+        options = "".join(f", {name}={value!r}" for name, value in stack.options if value)
+        return f"{stack.cell.name}, {stack.input_size} -> {list(stack.sizes)}, bidirectional={stack.bidirectional}{options}"
+
+
+def check_inputs(cell: Cell, x: Tensor, input_size: int, inputs: Mapping[str, Tensor]) -> None:
+    """Raise ShapeError where the input, or the names of the further inputs, are not what the cell reads."""
+    if x.dim() != 3 or x.shape[-1] != input_size:
+        raise ShapeError(f"x: expected [T, B, {input_size}], got {list(x.shape)}")
+    if set(inputs) != set(cell.inputs):
+        wanted, got = ", ".join(cell.inputs) or "none", ", ".join(inputs) or "none"
+        raise ShapeError(f"further inputs of cell '{cell.name}': expected {wanted}, got {got}")

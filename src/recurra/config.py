@@ -50,6 +50,8 @@ class Config(BaseModel):
 
     title: ClassVar[str] = ""
     """Heading of the group in the help pages."""
+    task: ClassVar[str] = ""
+    """Name of the task whose options these are; it stands in the YAML file."""
 
     @classmethod
     def make(cls, **values: Any) -> Self:
@@ -112,7 +114,8 @@ class Config(BaseModel):
         """Every option that is in force, one `name: value` per line, under the format's version."""
         plain = self.model_dump(mode="json", exclude=self._replaced())
         ordered = {name: plain[name] for group in self.groups().values() for name in group if name in plain}
-        return yaml.safe_dump({"format_version": FORMAT_VERSION, **ordered}, sort_keys=False, allow_unicode=True)
+        head = {"format_version": FORMAT_VERSION, **({"task": self.task} if self.task else {})}
+        return yaml.safe_dump({**head, **ordered}, sort_keys=False, allow_unicode=True)
 
     def _replaced(self) -> set[str]:
         """Options that another option stands in for; they are not written."""
@@ -122,6 +125,9 @@ class Config(BaseModel):
     def from_yaml(cls, path: Path | str, **values: Any) -> Self:
         """The config in a YAML file; `values` given here win over the file's."""
         options = read_yaml(path)
+        task = options.pop("task", cls.task)
+        if task != cls.task:
+            raise ConfigError(f"{path}: options of task {task!r}, expected those of {cls.task!r}")
         for name in options.keys() - cls.model_fields.keys():
             raise ConfigError(f"{path}: unknown option {name!r}{nearest(name, cls.model_fields)}")
         return cls.make(**{**options, **values})

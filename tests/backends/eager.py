@@ -175,17 +175,19 @@ def evaluate(
     first = [sum(active[:t]) for t in range(len(active))]
     outputs: list[Tensor] = [torch.empty(0)] * sum(active)
     finals: list[list[Tensor]] = []
+    step = eager(cell.function)
     for row, length in enumerate(lengths):
         kept = {width: mask[row] for width, mask in (masks or {}).items()}
         states = {name: tensors["state", name][row] for name in cell.states}
         for t in reversed(range(length)) if reverse else range(length):
-            outputs[first[t] + row], states = _step(cell, form, tensors, states, row, first[t] + row, kept)
+            outputs[first[t] + row], states = _step(step, cell, form, tensors, states, row, first[t] + row, kept)
         finals.append([states[name] for name in cell.states])
     stacked = [torch.stack(group) for group in zip(*finals, strict=True)]
     return (torch.stack(outputs) if outputs else torch.empty(0), *stacked)
 
 
 def _step(
+    function: Callable[..., Mapping[str, Value]],
     cell: Cell,
     form: Form,
     tensors: Mapping[tuple[str, str], Tensor],
@@ -202,11 +204,10 @@ def _step(
         value = tensors["input", name][packed_row if rate is Rate.STEP else row]
         inputs[name] = Value(value if width is not None else value.reshape(()))
     weights = Weights({name: tensor for (kind, name), tensor in tensors.items() if kind == "weight"})
-    options = cell.check_options(dict(form.options))
-    function = eager(cell.function)
-    returned = function(inputs.pop("x"), *states, weights, **inputs, **eager(options))
+    options = eager(cell.check_options(dict(form.options)))
+    returned = function(inputs.pop("x"), *states, weights, **inputs, **options)
     returned = {name: value.tensor for name, value in returned.items()}
     for name, rate in form.zoneout:
         keep = tensors["input", f"zoneout.{name}"][packed_row] if form.training else 1.0 - rate
-        returned[name] = keep * returned[name] + (1.0 - keep) * old[name]
+        returned[name] = old[name] + keep * (returned[name] - old[name])
     return next(iter(returned.values())), {name: returned[name] for name in cell.states}

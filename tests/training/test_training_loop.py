@@ -282,6 +282,9 @@ def test_odd_batch_is_no_explosion(tmp_path: Path) -> None:
     job = CharJob(options())
     job.losses = {20: 60.0}
     assert isinstance(events_of(tmp_path, job)[-1], Finished)
+    job = CharJob(options())
+    job.losses = {1: 0.01}  # fine-tuning whose first batch is easy
+    assert isinstance(events_of(tmp_path, job)[-1], Finished)
 
 
 def test_gradients_and_weights_that_go_wrong(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_finished_run_resumed_is_finished(tmp_path: Path) -> None:
     assert [type(event) for event in second] == [Resumed, Finished]
     assert second[-1].metrics == first[-1].metrics
     assert weights(tmp_path / "run") == expected
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_longer_run_goes_on(tmp_path: Path) -> None:

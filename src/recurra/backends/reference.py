@@ -17,7 +17,7 @@ from torch import Tensor
 from recurra.backends.call import Call, Layout
 from recurra.equations.graph import Block, Node, Product, Rate
 from recurra.equations.plan import Plan
-from recurra.equations.plans import TrainingPlans, forward_plan, training_plans
+from recurra.equations.plans import TrainingPlans, differentiable_plan, forward_plan, training_plans
 
 aten = torch.ops.aten
 
@@ -39,6 +39,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "min": torch.minimum,
     "fma": lambda a, b, c: torch.addcmul(c, a, b),
     "fnma": lambda a, b, c: torch.addcmul(c, a, b, value=-1),
+    "stop": torch.detach,
     "dtanh": aten.tanh_backward,
     "dsigmoid": aten.sigmoid_backward,
     "drelu": lambda g, y: aten.threshold_backward(g, y, 0),
@@ -98,7 +99,8 @@ def run(call: Call, tensors: Sequence[Tensor], gradient: str = "derived") -> tup
 
 
 def _forward(call: Call, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    execution = _Execution(forward_plan(call.cell, call.form), call, call.named(tensors))
+    make = differentiable_plan if torch.is_grad_enabled() else forward_plan
+    execution = _Execution(make(call.cell, call.form), call, call.named(tensors))
     finals = execution.run()
     return (execution.result("output"), *finals)
 
@@ -131,7 +133,7 @@ class _Scan(torch.autograd.Function):
         return (
             None,
             *(
-                found[name] if needed else None
+                found.get(name) if needed else None  # None: nothing reads it
                 for name, needed in zip(call.names, ctx.needs_input_grad[1:], strict=True)
             ),
         )
@@ -443,7 +445,7 @@ def _function(node: Node, matrices: list[Tensor]) -> Callable[..., Tensor]:
         return lambda a: a.expand(*a.shape[:-1], width) if a.dim() else a.expand(width)
     if node.op == "inv_std":
         eps = node.data
-        return lambda a: torch.rsqrt(a.var(-1, unbiased=False, keepdim=True) + eps)
+        return lambda a: torch.rsqrt((a - a.mean(-1, keepdim=True)).square().mean(-1, keepdim=True) + eps)
     return OPERATIONS[node.op]
 
 

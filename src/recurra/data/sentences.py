@@ -29,9 +29,7 @@ class SentenceBatch:
 
 def sentence_bounds(tokens: np.ndarray, start_id: int) -> np.ndarray:
     """Where each sentence begins and the last one ends, int64 [sentences + 1]: each begins with the start token."""
-    found = [
-        np.flatnonzero(np.asarray(tokens[at : at + SCAN]) == start_id) + at for at in range(0, len(tokens), SCAN)
-    ]
+    found = [np.flatnonzero(np.asarray(tokens[at : at + SCAN]) == start_id) + at for at in range(0, len(tokens), SCAN)]
     return np.concatenate([*found, [len(tokens)]]).astype(np.int64)
 
 

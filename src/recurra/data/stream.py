@@ -108,8 +108,8 @@ class EvaluationStream:
     ) -> None:
         self.tokens_scored = len(tokens) - (before is None)
         if self.tokens_scored < 1:
-            raise DataError(f"expected a text of at least 2 tokens to score, got {len(tokens)}; give a longer one")
-        self._tokens, self._before, self._steps = tokens, before, steps
+            raise DataError(f"expected at least 2 tokens to score, got {len(tokens)}; give a longer text")
+        self._tokens, self._before, self._steps = np.asarray(tokens), before, steps
         rows = min(batch_size, self.tokens_scored)
         bounds = np.arange(rows + 1) * self.tokens_scored // rows  # of the predictions, numbered from 0
         self._scored_from, self._stop = bounds[:-1], bounds[1:]
@@ -126,7 +126,8 @@ class EvaluationStream:
             number = self._start + np.arange(column, last)[:, None]
             scored = (number >= self._scored_from) & (number < self._stop)
             target_at = np.minimum(number, self.tokens_scored - 1) + (self._before is None)
-            targets = np.where(scored, self._tokens[target_at], IGNORED).astype(np.int64)
+            targets = self._tokens[target_at].astype(np.int64)
+            targets[~scored] = IGNORED
             inputs = self._tokens[np.maximum(target_at - 1, 0)].astype(np.int64)
             if self._before is not None:
                 inputs[target_at == 0] = self._before

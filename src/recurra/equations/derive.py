@@ -98,6 +98,10 @@ class _Tape:
                 gradient = self.graph.make("spread", gradient, data=node.width)
             self._contributions.setdefault(node, []).append(gradient)
 
+    def reached(self, node: Node) -> bool:
+        """Whether any gradient came to `node`: behind `stop_gradient` none does."""
+        return node in self._contributions or node in self._products or node in self._slices
+
     def gradient(self, node: Node) -> Node:
         """The finished gradient of `node`: contributions of each rate summed, then brought to the node's own rate."""
         graph, found = self.graph, list(self._contributions.get(node, ()))
@@ -119,7 +123,7 @@ class _Tape:
 
     def propagate(self, node: Node) -> None:
         """Give the arguments of `node` their share of its gradient."""
-        if node.op in LEAVES or not self.leads[node]:
+        if node.op in LEAVES or not self.leads[node] or not self.reached(node):
             return
         gradient = self.gradient(node)
         if node.op == "product":

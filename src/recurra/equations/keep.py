@@ -74,7 +74,7 @@ def _minimum_cut(needed: list[Node], reads: set[Node], free: set[Node]) -> tuple
             flow[a, b] -= amount
             flow[b, a] += amount
     below = _reaching(edges, flow)
-    return cost, {n for n in needed if (n, "out") in below and (n, "in") not in below}
+    return cost, {n for n in needed if ((n, "in"), (n, "out")) in flow and (n, "out") in below and (n, "in") not in below}
 
 
 def _cost(node: Node) -> float:

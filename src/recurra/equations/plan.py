@@ -46,9 +46,9 @@ class Plan:
     recorded: tuple[Node, ...]
 
 
-def plan(source: Graph) -> Plan:
-    """The plan of a graph, forward or gradient."""
-    graph = rebuild(source, lambda graph, node, args: args[0] if node.op == "stop" else None)
+def plan(source: Graph, *, stops: bool = False) -> Plan:
+    """The plan of a graph, forward or gradient. `stops` keeps what stops gradients: for autograd through the plan."""
+    graph = source if stops else rebuild(source, lambda graph, node, args: args[0] if node.op == "stop" else None)
     graph = _merge(_join(_regroup(graph)))
     order = graph.nodes()
     phases = _phases(graph, order)
@@ -329,12 +329,12 @@ def _late(graph: Graph, order: list[Node], phases: dict[Node, Phase], levels: di
     results = set(graph.roots())
     latest: dict[Node, int] = {}
     for node in reversed(order):
+        if node in results or node.op == "product" or phases.get(node) is not Phase.LOOP:
+            latest[node] = levels[node]
         for arg in node.args:
             if phases.get(arg) == phases.get(node) and arg.rate == node.rate:
                 need = _level_of(node, latest, levels) - (1 if node.op == "product" else 0)
                 latest[arg] = min(latest.get(arg, need), need)
-        if node in results or node.op == "product" or phases.get(node) is not Phase.LOOP:
-            latest[node] = levels[node]
     return {node: _level_of(node, latest, levels) for node in order}
 
 

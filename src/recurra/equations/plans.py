@@ -33,6 +33,12 @@ def forward_plan(cell: Cell, form: Form) -> Plan:
 
 
 @lru_cache(maxsize=1024)
+def differentiable_plan(cell: Cell, form: Form) -> Plan:
+    """The plan for a backend whose operations have gradients of their own: `stop_gradient` stays in it."""
+    return plan(traced(cell, form).graph, stops=True)
+
+
+@lru_cache(maxsize=1024)
 def training_plans(cell: Cell, form: Form, wanted: frozenset[str]) -> TrainingPlans:
     """The plans of forward and gradient, for the inputs and weights named in `wanted`."""
     graph = traced(cell, form).graph

@@ -233,7 +233,9 @@ class Weights:
         if name.startswith("__"):
             raise AttributeError(name)
         weights = self.__tracer.weights
-        return weights.setdefault(name, weights.get(name) or Weight(self.__tracer, name))
+        if name not in weights:
+            weights[name] = Weight(self.__tracer, name)
+        return weights[name]
 
 
 def symbol(tracer: Tracer, value: object) -> Symbol:

@@ -278,8 +278,9 @@ def _drop_recurrent(traced: Traced) -> Traced:
         if node.op != "product" or node.rate is not Rate.LOOP:
             return None
         (operand,) = args
+        value = operand.args[0] if operand.op == "stop" else operand  # one mask, with and without stop_gradient
         name = f"recurrent_dropout.{len(masks)}"
-        mask = masks.setdefault(operand, graph.leaf("input", name, operand.width, Rate.SEQUENCE))
+        mask = masks.setdefault(value, graph.leaf("input", name, operand.width, Rate.SEQUENCE))
         return graph.make("product", graph.make("mul", mask, operand), data=node.data)
 
     graph = rebuild(traced.graph, replace)

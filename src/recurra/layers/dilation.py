@@ -6,45 +6,54 @@ d times the batch. A carried state has d slots [d, B, W]: slot j is what the j-t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from recurra.layers.packing import Packing
+
 
 class Chains:
-    """The chains of a batch of T steps, B sequences, with their lengths, run in one direction."""
+    """The chains of a packed batch, run in one direction.
 
-    def __init__(
-        self, steps: int, batch: int, lengths: Sequence[int] | Tensor | None, dilation: int, reverse: bool
-    ) -> None:
-        self.steps, self.batch, self.dilation = steps, batch, dilation
-        self.chain_steps = -(-steps // dilation)
-        full = torch.full((batch,), steps)
-        ends = full if lengths is None else torch.as_tensor(lengths).cpu().to(torch.int64)  # [B]
+    Attributes:
+        packing: how the chains are packed: ceil(T/d) steps, d*B sequences, chain by chain.
+    """
+
+    def __init__(self, outer: Packing, dilation: int, reverse: bool, device: torch.device) -> None:
+        self.outer, self.dilation = outer, dilation
+        steps, batch = outer.steps, outer.batch
+        ends = torch.full((batch,), steps) if outer.lengths is None else outer.lengths  # [B]
         chain = torch.arange(dilation).unsqueeze(1)  # [d, 1]
-        self.lengths = torch.clamp(-((chain - ends) // dilation), min=0).reshape(-1)  # ceil((length - chain) / d)
-        slot = chain
-        self._slot_of_chain = (ends - 1 - chain) % dilation if reverse else slot.expand(dilation, batch)  # [d, B]
-        self._chain_of_slot = (-1 - slot).expand(dilation, batch) % dilation if reverse else (ends + slot) % dilation
+        lengths = torch.clamp(-((chain - ends) // dilation), min=0).reshape(-1)  # ceil((length - chain) / d)
+        self.packing = Packing(-(-steps // dilation), dilation * batch, lengths, device)
+        same = chain.expand(dilation, batch)
+        self._slot_of_chain = (ends - 1 - chain) % dilation if reverse else same  # [d, B]
+        self._chain_of_slot = (-1 - same) % dilation if reverse else (ends + chain) % dilation
 
-    def split(self, values: Tensor) -> Tensor:
-        """[T, B, W] -> [ceil(T/d), d*B, W]"""
-        missing = self.chain_steps * self.dilation - self.steps
+    def split(self, rows: Tensor) -> Tensor:
+        """Packed rows of the batch, [N, W], as packed rows of the chains."""
+        values = self.outer.unpack(rows)  # [N, W] -> [T, B, W]
+        missing = self.packing.steps * self.dilation - self.outer.steps
         padded = torch.nn.functional.pad(values, (0, 0, 0, 0, 0, missing))
-        return padded.reshape(self.chain_steps, self.dilation * self.batch, values.shape[-1])
+        return self.packing.pack(padded.reshape(self.packing.steps, self.packing.batch, values.shape[-1]))
 
-    def join(self, values: Tensor) -> Tensor:
-        """[ceil(T/d), d*B, W] -> [T, B, W]"""
-        return values.reshape(self.chain_steps * self.dilation, self.batch, values.shape[-1])[: self.steps]
+    def join(self, rows: Tensor) -> Tensor:
+        """The inverse of `split`."""
+        values = self.packing.unpack(rows)  # [N, W] -> [ceil(T/d), d*B, W]
+        whole = values.reshape(self.packing.steps * self.dilation, self.outer.batch, values.shape[-1])
+        return self.outer.pack(whole[: self.outer.steps])
+
+    def repeat(self, values: Tensor) -> Tensor:
+        """What each sequence has, [B, W], for each of its chains: [d*B, W]"""
+        return values.repeat(self.dilation, 1)
 
     def begin(self, slots: Tensor) -> Tensor:
         """Carried slots [d, B, W] -> initial state of each chain [d*B, W]"""
-        return self._pick(slots, self._slot_of_chain).reshape(self.dilation * self.batch, slots.shape[-1])
+        return self._pick(slots, self._slot_of_chain).reshape(self.packing.batch, slots.shape[-1])
 
     def end(self, states: Tensor) -> Tensor:
         """Final state of each chain [d*B, W] -> slots [d, B, W]"""
-        chains = states.reshape(self.dilation, self.batch, states.shape[-1])
+        chains = states.reshape(self.dilation, self.outer.batch, states.shape[-1])
         return self._pick(chains, self._chain_of_slot)
 
     def _pick(self, values: Tensor, index: Tensor) -> Tensor:

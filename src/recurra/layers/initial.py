@@ -13,22 +13,29 @@ from recurra.errors import ConfigError
 
 
 @torch.no_grad()
-def initialise(traced: Traced, weights: Mapping[str, Tensor], init: Mapping[str, float] | None = None) -> None:
+def initialise(
+    traced: Traced,
+    weights: Mapping[str, Tensor],
+    init: Mapping[str, float] | None = None,
+    init_range: float | None = None,
+) -> None:
     """Draw weights from U(-1/sqrt(H), 1/sqrt(H)), as torch.nn does, then set what is named.
 
     Args:
         traced: the cell at its sizes; its own `init` comes first.
         weights: the tensors, by the names in the equations.
         init: values by pattern: a weight ("b"), a part that `split` names ("b.f"), `*` for any letters.
+        init_range: r, to draw all from U(-r, r) instead, biases of the cell's own `init` too.
 
     Raises:
         ConfigError: if a pattern of `init` names nothing in this cell.
     """
-    bound = 1.0 / traced.form.hidden_size**0.5
+    bound = init_range or traced.form.hidden_size**-0.5
     for weight in weights.values():
         torch.nn.init.uniform_(weight, -bound, bound)
     for pattern, value in traced.cell.init.items():
-        _set(traced, weights, pattern, value)
+        if init_range is None or not pattern.startswith("b"):
+            _set(traced, weights, pattern, value)
     for pattern, value in (init or {}).items():
         if not _set(traced, weights, pattern, value):
             known = ", ".join([*traced.weights, *traced.parts])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from recurra.backends import Layout
 from recurra.errors import LengthsError
@@ -19,29 +20,47 @@ class Packing:
         batch: B.
         lengths: for each sequence its number of steps, 0 to T; None where all have T.
         device: where the batch lives.
+        order: the sequences, longest first, where this is settled already.
 
     Raises:
         LengthsError: if the lengths do not fit the batch.
     """
 
     def __init__(
-        self, steps: int, batch: int, lengths: Sequence[int] | Tensor | None, device: torch.device | str = "cpu"
+        self,
+        steps: int,
+        batch: int,
+        lengths: Sequence[int] | Tensor | None,
+        device: torch.device | str = "cpu",
+        order: Tensor | None = None,
     ) -> None:
         self.steps, self.batch = steps, batch
+        self.lengths: Tensor | None = None
         self.order: Tensor | None = None
         self._rows: Tensor | None = None
         if lengths is None:
             self.layout = Layout([batch] * steps, batch)
             return
-        found = _check_lengths(lengths, steps, batch)
-        ordered, order = torch.sort(found, descending=True, stable=True)
-        active = (ordered.unsqueeze(0) > torch.arange(steps).unsqueeze(1)).sum(1).tolist()  # [T]
+        self.lengths = _check_lengths(lengths, steps, batch)
+        if order is None:
+            order = torch.sort(self.lengths, descending=True, stable=True).indices
+        active = (self.lengths > torch.arange(steps).unsqueeze(1)).sum(1).tolist()  # [T]
         self.layout = Layout([n for n in active if n], batch)
         self.order = order.to(device)
-        self.places = torch.argsort(order).to(device)
+        self._places = torch.argsort(order).to(device)
         if self.layout.rows < steps * batch or not torch.equal(order, torch.arange(batch)):
             rows = [t * batch + order[:n] for t, n in enumerate(active)]
             self._rows = torch.cat(rows).to(device) if rows else order[:0].to(device)
+
+    @classmethod
+    def of(cls, sequence: PackedSequence) -> Packing:
+        """The packing that torch has done already."""
+        active = sequence.batch_sizes
+        batch = int(active[0])
+        ordered = (active.unsqueeze(1) > torch.arange(batch)).sum(0)  # [B], longest first
+        order = torch.arange(batch) if sequence.sorted_indices is None else sequence.sorted_indices.cpu()
+        lengths = torch.empty_like(ordered).index_copy(0, order, ordered)
+        return cls(len(active), batch, lengths, sequence.data.device, order)
 
     def pack(self, values: Tensor) -> Tensor:
         """[T, B, W] -> [N, W]"""
@@ -60,14 +79,15 @@ class Packing:
         return values if self.order is None else values.index_select(0, self.order)
 
     def unsort(self, values: Tensor) -> Tensor:
-        return values if self.order is None else values.index_select(0, self.places)
+        """The inverse of `sort`."""
+        return values if self.order is None else values.index_select(0, self._places)
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
     found = torch.as_tensor(lengths).detach().cpu()
     if found.dim() != 1 or len(found) != batch:
-        shape = "x".join(map(str, found.shape)) or "one number"
-        raise LengthsError(f"lengths: expected {batch} (one per sequence of the batch), got {shape}")
+        got = "one number" if found.dim() == 0 else "x".join(map(str, found.shape))
+        raise LengthsError(f"lengths: expected {batch} (one per sequence of the batch), got {got}")
     if found.is_floating_point() or found.dtype == torch.bool:
         raise LengthsError(f"lengths: expected whole numbers, got {found.dtype}")
     if batch and (int(found.min()) < 0 or int(found.max()) > steps):

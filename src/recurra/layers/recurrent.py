@@ -37,6 +37,7 @@ class Recurrent(nn.Module):
         dilation: d, or one per layer: the state of d steps ago takes the place of the last one (Chang et al. 2017).
         batch_first: x and output are [B, T, .] instead of [T, B, .].
         init: initial values by weight or part (`{"b.f": 0.0}`), over those the cell states.
+        init_range: r, to draw all weights from U(-r, r), biases the cell states too.
         backend: the backend by name; the fastest available where None.
         options: the cell's equation options, as `peephole=True`.
 
@@ -73,6 +74,7 @@ class Recurrent(nn.Module):
         dilation: int | Sequence[int] = 1,
         batch_first: bool = False,
         init: Mapping[str, float] | None = None,
+        init_range: float | None = None,
         backend: str | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -85,7 +87,7 @@ class Recurrent(nn.Module):
             skip=skip, dilation=dilation, backend=backend, options=options,
         )  # fmt: skip
         self.batch_first = batch_first
-        self.init = dict(init or {})
+        self.init, self.init_range = dict(init or {}), init_range
         for index in range(self.stack.num_layers * self.stack.directions):
             for name, shape in self.stack.traced(index // self.stack.directions).weights.items():
                 weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -100,7 +102,7 @@ class Recurrent(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all weights anew (see `recurra.layers.initial`)."""
         for index, weights in enumerate(self.weights()):
-            initialise(self.stack.traced(index // self.stack.directions), weights, self.init)
+            initialise(self.stack.traced(index // self.stack.directions), weights, self.init, self.init_range)
 
     def weights(self) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""

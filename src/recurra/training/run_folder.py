@@ -27,7 +27,7 @@ CONFIG, MODEL, METRICS, CURVE, LOG = (
     "metrics.jsonl",
     "train.log",
 )
-OWN_NAMES = (CONFIG, MODEL, "tokenizer.json", METRICS, CURVE, "README.md", LOG, "checkpoints")
+OWN_NAMES = (CONFIG, MODEL, "tokenizer.json", METRICS, CURVE, "README.md", LOG, "data", "checkpoints")
 """What recurra writes in a run folder; overwriting removes these and nothing else."""
 
 
@@ -54,7 +54,7 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            _check_free(path, overwrite)
+            check_free(path, overwrite)
             aside = path.absolute().with_name(f".{path.absolute().name}.writing")
             _remove(aside)
             aside.mkdir(parents=True)
@@ -172,7 +172,7 @@ def is_run_folder(path: Path) -> bool:
     return isinstance(config, dict) and "format_version" in config
 
 
-def _check_free(path: Path, overwrite: bool) -> None:
+def check_free(path: Path, overwrite: bool) -> None:
     """Refuse a path that is a file, holds other people's files, or a run that may not be replaced."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

@@ -1,0 +1,22 @@
+"""Data sets: finding the files, encoding them on disk, and batches of them."""
+
+from recurra.data.encode import Encoded, encode_file
+from recurra.data.sentences import SentenceBatch, Sentences, sliding_windows
+from recurra.data.splits import Splits, find_splits
+from recurra.data.stream import Chunk, EvaluationStream, TokenStream, check_window
+from recurra.data.summary import summarise
+
+__all__ = [
+    "Chunk",
+    "Encoded",
+    "EvaluationStream",
+    "SentenceBatch",
+    "Sentences",
+    "Splits",
+    "TokenStream",
+    "check_window",
+    "encode_file",
+    "find_splits",
+    "sliding_windows",
+    "summarise",
+]

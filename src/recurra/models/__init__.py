@@ -1,0 +1,1 @@
+"""Models: a task's network, made of layers."""

@@ -1,0 +1,123 @@
+"""Tasks: each brings its data, model, metrics and options; here they are found by name.
+
+Imports no torch: a task's modules are imported when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recurra.config import Config, nearest, read_yaml
+from recurra.errors import ConfigError, FolderError
+from recurra.tasks.lm.options import LMConfig
+
+if TYPE_CHECKING:
+    from recurra.tasks.lm.run import LanguageModelRun
+    from recurra.tasks.lm.training import LMTraining
+    from recurra.training import Event
+
+OPTIONS: dict[str, type[LMConfig]] = {LMConfig.task: LMConfig}
+"""The options of each task, by its name."""
+
+
+def start(task: str, data: Path | str | None, config: Config | None = None, resume: Path | None = None) -> LMTraining:
+    """Prepare a training: check the data, make the run folder. `events()` of what it returns is the training itself.
+
+    Args:
+        task: its name, "lm".
+        data: the text file or folder; None to take the config's.
+        config: the options; None for the defaults.
+        resume: the folder of a run to continue, instead.
+
+    Errors: any RecurraError, before anything is written.
+    """
+    options = options_of(task)
+    config = config or options()
+    if data is not None:
+        config = config.model_copy(update={"data": Path(data)})
+    assert isinstance(config, LMConfig)
+    from recurra.tasks.lm.training import LMTraining
+
+    return LMTraining.start(config) if resume is None else LMTraining.resume(Path(resume), config)
+
+
+def train(
+    task: str,
+    data: Path | str | None = None,
+    *,
+    resume: Path | str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> LanguageModelRun:
+    """Train a model on a file and return it.
+
+    Args:
+        task: "lm", a language model.
+        data: a text file, or a folder with train, valid and test.
+        resume: the folder of a run to continue, exactly as it was; takes no data and no options.
+        on_event: called with each `recurra.training.Event`; None prints them.
+        options: as on the command line, with underscores: `cell="gru", hidden_size=256`.
+
+    Errors: any RecurraError: one line that says what was expected, what came, what to do.
+
+    Example:
+        >>> run = recurra.train("lm", "corpus.txt", cell="gru", hidden_size=256)  # doctest: +SKIP
+        >>> run.generate("Once upon", length=100)  # doctest: +SKIP
+    """
+    kind = options_of(task)
+    if resume is not None:
+        if options or data is not None:
+            raise ConfigError("resume continues with the data and options of that run; leave the others out")
+        config: Config = kind.from_yaml(Path(resume) / "config.yaml")
+    elif data is None:
+        raise ConfigError("no data; give a text file, as in recurra.train('lm', 'corpus.txt')")
+    else:
+        config = kind.make(**options)
+    training = start(task, data, config, None if resume is None else Path(resume))
+    for event in training.events():
+        (on_event or _print_event)(event)
+    return training.run
+
+
+def _print_event(event: Event) -> None:
+    from recurra.training import describe
+
+    print(describe(event), flush=True)
+
+
+def load(folder: Path | str) -> LanguageModelRun:
+    """The trained model in a run folder.
+
+    Errors: FolderError for a folder that is missing, or that holds missing, damaged or foreign files.
+    """
+    path = Path(folder)
+    file = path / "config.yaml"
+    if not file.is_file():
+        what = "a file" if path.is_file() else "a folder without config.yaml" if path.is_dir() else "nothing"
+        raise FolderError(f"{path}: expected the folder of a trained model, found {what}; give a folder that recurra made")
+    try:
+        options_of(str(read_yaml(file).get("task", "")))
+    except ConfigError as error:
+        raise FolderError(f"{path}: not the folder of a trained model ({error})") from None
+    from recurra.tasks.lm.run import LanguageModelRun
+
+    return LanguageModelRun.load(path)
+
+
+def summarize(task: str, config: Config, vocabulary: int) -> dict[str, Any]:
+    """The number of weights of a model that is not trained yet (see `recurra.models.weights.count_weights`)."""
+    options_of(task)
+    assert isinstance(config, LMConfig)
+    from recurra.models.weights import count_weights
+    from recurra.tasks.lm.network import build
+
+    return count_weights(build(config, vocabulary, "meta"))
+
+
+def options_of(task: str) -> type[LMConfig]:
+    """The class of options of a task. Errors: ConfigError with the nearest name."""
+    if task not in OPTIONS:
+        raise ConfigError(f"unknown task {task!r}{nearest(task, OPTIONS) or '; known: ' + ', '.join(OPTIONS)}")
+    return OPTIONS[task]

@@ -1,0 +1,94 @@
+"""The text of a language model as tokens in the run folder: made once, mapped into memory, never held whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recurra.data import Encoded, check_window, encode_file, find_splits
+from recurra.data.encode import token_type
+from recurra.errors import ConfigError, DataError
+from recurra.tasks.lm.options import LMConfig
+from recurra.text import Tokenizer, train_tokenizer
+from recurra.text.files import written_aside
+
+Part = Encoded
+COUNTS = "counts.json"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Training, validation and test text, and the tokenizer that made them."""
+
+    tokenizer: Tokenizer
+    train: Part
+    valid: Part
+    test: Part | None
+
+    @property
+    def parts(self) -> dict[str, Part | None]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) -> Text:
+    """Encode the data of `config` into `folder`, or take what an earlier run put there.
+
+    Args:
+        config: where the text is and what its tokens are.
+        folder: for the arrays; made if it is not there.
+        tokenizer: one that exists already (a resumed or fine-tuned model's); None to learn it from the training text.
+
+    Errors: DataError for a text that cannot be used, ConfigError where nothing is left to validate on.
+    """
+    if tokenizer is not None and (folder / COUNTS).is_file():
+        return _check(config, _read(folder, tokenizer))
+    assert config.data is not None
+    splits = find_splits(config.data, config.valid, config.test, config.valid_frac, config.test_frac)
+    if splits.valid is None:
+        raise ConfigError("valid_frac=0: training needs a validation text to choose the best model; give --valid FILE")
+    tokenizer = tokenizer or train_tokenizer(config, splits.train)
+    folder.mkdir(parents=True, exist_ok=True)
+    spans = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    parts = {
+        name: encode_file(span, tokenizer, folder / f"{name}.tokens") for name, span in spans.items() if span is not None
+    }
+    _write_counts(folder, parts)
+    return _check(config, Text(tokenizer, parts["train"], parts["valid"], parts.get("test")))
+
+
+def _write_counts(folder: Path, parts: Mapping[str, Part]) -> None:
+    counts = {
+        name: {"tokens": len(p.tokens), "characters": p.characters, "unknown": p.unknown, "lines": p.lines}
+        for name, p in parts.items()
+    }
+    try:
+        with written_aside(folder / COUNTS) as file:
+            file.write(json.dumps(counts, indent=2).encode())
+    except OSError as error:
+        raise DataError(f"{folder / COUNTS}: cannot be written ({error.strerror}); free some space") from None
+
+
+def _read(folder: Path, tokenizer: Tokenizer) -> Text:
+    try:
+        counts = json.loads((folder / COUNTS).read_bytes())
+        parts: dict[str, Part] = {}
+        for name, count in counts.items():
+            tokens = np.memmap(folder / f"{name}.tokens", token_type(tokenizer.size), "r")
+            if len(tokens) != count.pop("tokens"):
+                raise ValueError(f"{name}.tokens has {len(tokens)} tokens")
+            parts[name] = Part(tokens, **count)
+        return Text(tokenizer, parts["train"], parts["valid"], parts.get("test"))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{folder}: damaged ({error}); delete this folder, and the text is encoded anew") from None
+
+
+def _check(config: LMConfig, text: Text) -> Text:
+    """Refuse a text too short to train on: less than one window in each row."""
+    if config.mode == "stream":
+        window = config.batch_size * config.bptt
+        check_window(text.train.tokens, window, f"{config.bptt} steps in {config.batch_size} rows", "training text")
+    return text

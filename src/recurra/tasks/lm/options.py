@@ -1,0 +1,45 @@
+"""The options of a language model. Imports no torch: `--help` is made from this."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from recurra.config import StackOptions, TextOptions, TrainingOptions
+from recurra.errors import ConfigError
+
+UNITS = {"char": "character", "word": "word", "bpe": "token", "byte": "byte"}
+"""What a loss is per, by the option `unit`."""
+
+
+class LMConfig(TextOptions, StackOptions, TrainingOptions):
+    """Every option of a language model; `recurra train lm` has one flag for each.
+
+    Example:
+        >>> LMConfig.make(cell="gru", hidden_size=128).batch_size
+        32
+    """
+
+    task: ClassVar[str] = "lm"
+
+    @property
+    def unit_name(self) -> str:
+        """What a token is called: "character", "word", "token" (bpe) or "byte"."""
+        return UNITS[self.unit]
+
+    @property
+    def embedding_width(self) -> int:
+        """The embedding's width; 0 for one-hot input. Unset it is the first layer's, or what tied weights need."""
+        if self.embedding == "one-hot":
+            return 0
+        if self.embedding_dim is not None:
+            return self.embedding_dim
+        sizes = self.sizes or [self.hidden_size]
+        return sizes[-1] if self.tie_weights else sizes[0]
+
+    @model_validator(mode="after")
+    def _check_lm(self) -> Self:
+        if self.mode == "sentences" and self.bptt_window is not None:
+            raise ConfigError("bptt_window has no effect with mode=sentences, where every sentence is whole; leave it out")
+        return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-
 from pydoc_data.topics import topics
 
 from recurra.cli.main import main

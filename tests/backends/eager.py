@@ -125,7 +125,7 @@ TORCH: dict[Any, Callable[..., Any]] = {
     equations.exp: _lifted(torch.exp),
     equations.log: _lifted(torch.log),
     equations.logsigmoid: _lifted(functional.logsigmoid),
-    equations.softplus: _lifted(functional.softplus),
+    equations.softplus: _lifted(lambda v: torch.logaddexp(v, torch.zeros_like(v))),  # torch's own is linear above 20
     equations.silu: _lifted(functional.silu),
     equations.sqrt: _lifted(torch.sqrt),
     equations.rsqrt: _lifted(torch.rsqrt),

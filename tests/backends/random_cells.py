@@ -66,9 +66,11 @@ class Writer:
     read: set[str] = field(default_factory=set)
     merges: bool = False
 
-    def pick(self, width: int | None | str = "any") -> str:
+    def pick(self, width: int | str | None = "any") -> str:
         """A value of this width, unread and recent ones more often; "row" is any row."""
-        names = [n for n, w in self.values.items() if width == "any" or (w is not None if width == "row" else w == width)]
+        names = [
+            n for n, w in self.values.items() if width == "any" or (w is not None if width == "row" else w == width)
+        ]
         if not names:
             return self.made(width if isinstance(width, int) else self.wide)
         unread = [n for n in names if n not in self.read]
@@ -106,7 +108,9 @@ class Writer:
         return b, width if width is not None else self.values[b]
 
     def add(self, operation: str) -> None:
-        a = self.pick("row" if operation in ("product", "split", "concat", "layer_norm", "row_sum", "vector") else "any")
+        a = self.pick(
+            "row" if operation in ("product", "split", "concat", "layer_norm", "row_sum", "vector") else "any"
+        )
         getattr(self, f"add_{operation}")(a, self.values[a])
 
     def add_unary(self, a: str, width: int | None) -> None:
@@ -145,7 +149,9 @@ class Writer:
         if not count:
             return
         names = [f"v{len(self.lines)}{letter}" for letter in "abcd"[:count]]
-        self.lines.append(f"{', '.join(names)} = split({a}, {self.random.choice([count, repr('i f g o'[: 2 * count - 1])])})")
+        self.lines.append(
+            f"{', '.join(names)} = split({a}, {self.random.choice([count, repr('i f g o'[: 2 * count - 1])])})"
+        )
         self.values |= dict.fromkeys(names, width // count)
 
     def add_concat(self, a: str, width: int) -> None:
@@ -281,7 +287,9 @@ def _batch(rng: random.Random, seed: int, source: str, cell: Cell, form: Form) -
     for name, width, rate in (("x", form.input_size, Rate.STEP), *form.inputs):
         tensors["input", name] = normal(sum(lengths) if rate is Rate.STEP else batch, width or 1)
     masks: dict[int, Tensor] = {}
-    if form.recurrent_dropout and form.training:  # alike for one width: the oracle need not know which operand has which
+    if (
+        form.recurrent_dropout and form.training
+    ):  # alike for one width: the oracle need not know which operand has which
         masks = {width: (normal(batch, width) > -0.5).double() / 0.7 for width in range(1, 17)}
     for name, node in traced.masks.items():
         assert node.width is not None

@@ -8,7 +8,7 @@ from recurra.cells.diagonal import min_gru, min_lstm, sru
 from recurra.cells.elman import rnn
 from recurra.cells.gru import gru
 from recurra.cells.lstm import lstm, lstm_1997
-from recurra.equations import Cell
+from recurra.equations import Cell, cell
 from recurra.errors import ConfigError
 
 CELLS: dict[str, Cell] = {c.name: c for c in (rnn, lstm, lstm_1997, gru, min_gru, min_lstm, sru)}
@@ -29,4 +29,4 @@ def find_cell(name: str | Cell) -> Cell:
     raise ConfigError(f"unknown cell '{name}'; {hint}")
 
 
-__all__ = ["CELLS", "find_cell", "gru", "lstm", "lstm_1997", "min_gru", "min_lstm", "rnn", "sru"]
+__all__ = ["CELLS", "cell", "find_cell", "gru", "lstm", "lstm_1997", "min_gru", "min_lstm", "rnn", "sru"]

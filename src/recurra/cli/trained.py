@@ -62,13 +62,14 @@ def generate(
     if as_json:
         for text in run.generate(prompt, **options.model_dump()):
             print_json({"prompt": prompt, "text": text})
-    elif options.n == 1:
+    elif options.n == 1 and run.config.direction == "forward":
         write(prompt or "")
         run.generate(prompt, **options.model_dump(), on_text=write)
         write("\n")
     else:
         for place, text in enumerate(run.generate(prompt, **options.model_dump()), start=1):
-            write(f"--- {place} of {options.n}\n{prompt or ''}{text}\n")
+            whole = (prompt or "") + text if run.config.direction == "forward" else text + (prompt or "")
+            write(f"--- {place} of {options.n}\n{whole}\n")
 
 
 def score(
@@ -119,11 +120,13 @@ def complete(
     """The likeliest next words, with their probabilities."""
     import recurra
 
-    words = recurra.load(folder).complete(prompt, k)
+    found = recurra.load(folder).complete(prompt, k)
+    if not found.exact:
+        note("the search reached its limit: other words may be as likely")
     if as_json:
-        print_json([{"word": word, "probability": probability} for word, probability in words])
+        print_json([{"word": word, "probability": probability} for word, probability in found.words])
     else:
-        for word, probability in words:
+        for word, probability in found.words:
             write(f"{probability:.4f}\t{word}\n")
 
 
@@ -152,6 +155,7 @@ def summary(
     if folder is not None:
         facts = recurra.load(folder).summary()
     else:
+        assert vocabulary is not None
         from recurra import tasks
 
         facts = tasks.summarize("lm", resolve(LMConfig, given), vocabulary)

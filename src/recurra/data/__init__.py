@@ -3,10 +3,11 @@
 from recurra.data.encode import Encoded, encode_file
 from recurra.data.sentences import SentenceBatch, Sentences, sliding_windows
 from recurra.data.splits import Splits, find_splits
-from recurra.data.stream import Chunk, EvaluationStream, TokenStream, check_window
+from recurra.data.stream import IGNORED, Chunk, EvaluationStream, TokenStream, check_window
 from recurra.data.summary import summarise
 
 __all__ = [
+    "IGNORED",
     "Chunk",
     "Encoded",
     "EvaluationStream",

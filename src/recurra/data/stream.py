@@ -17,12 +17,12 @@ class Chunk:
     """Some steps of all rows.
 
     inputs: int64 [T, B]; targets: int64 [T, B], the token after each input, or -100 where none is scored;
-    new_epoch: the text starts anew here, and so must the carried state.
+    start: the step of every row that the first of them is; at 0 the text starts anew, and so must the carried state.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
-    new_epoch: bool
+    start: int
 
 
 class TokenStream:
@@ -69,7 +69,7 @@ class TokenStream:
         while self.position < self.length:
             start = self.position
             self.position = min(start + self.steps, self.length)
-            yield Chunk(*self.columns(start, self.position), new_epoch=start == 0)
+            yield Chunk(*self.columns(start, self.position), start=start)
         self.epoch, self.position = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
@@ -131,7 +131,7 @@ class EvaluationStream:
             inputs = self._tokens[np.maximum(target_at - 1, 0)].astype(np.int64)
             if self._before is not None:
                 inputs[target_at == 0] = self._before
-            yield Chunk(inputs, targets, new_epoch=column == 0)
+            yield Chunk(inputs, targets, start=column)
 
 
 def check_window(tokens: np.ndarray, window: int, meaning: str, name: str) -> None:

@@ -1,9 +1,7 @@
 """From a cell's function to a plan: trace, derive, plan. Knows no torch."""
 
 from recurra.equations.cell import Cell, cell
-from recurra.equations.symbols import (
-    Symbol,
-    Weights,
+from recurra.equations.functions import (
     absolute,
     concat,
     exp,
@@ -24,6 +22,7 @@ from recurra.equations.symbols import (
     stop_gradient,
     tanh,
 )
+from recurra.equations.symbols import Symbol, Weights
 from recurra.equations.trace import Form, Traced, trace
 
 __all__ = [

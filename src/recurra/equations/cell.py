@@ -40,14 +40,17 @@ class Cell:
         self.init = dict(init)
         self.sizes = dict(sizes)
         self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        if len(positional) < 3 or positional[0] != "x" or positional[-1] != "p":
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        other = len(positional) + len(keywords) < len(parameters)
+        if other or len(positional) < 3 or positional[0] != "x" or positional[-1] != "p":
+            got = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
             raise CellError(
                 f"cell '{self.name}', {self.filename}:{self.first_line}: expected the arguments x, the states, p, "
-                f"then keyword-only options, as in `def cell(x, h, p, *, option=False)`; got ({', '.join(positional)})"
+                f"then keyword-only options, as in `def cell(x, h, p, *, option=False)`; got ({got})"
             )
-        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.states = tuple(positional[1:-1])
         self.options = {p.name: p.default for p in keywords if p.default is not p.empty}
         self.inputs = tuple(p.name for p in keywords if p.default is p.empty)
@@ -62,6 +65,10 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<cell {self.name}: states {', '.join(self.states)}; source {self.source}>"
+
+    def __reduce__(self) -> str:
+        """A copy of a cell is the cell itself; pickled, it is its name in its module, as a function is."""
+        return self.function.__qualname__
 
     def step(self, x: Symbol, states: Mapping[str, Symbol], p: Weights, **options: Any) -> Mapping[str, Any]:
         """The equations of one step, for wrappers: states by name in, the output and states by name out."""
@@ -88,15 +95,20 @@ class Cell:
         return {**self.options, **options}
 
     def size(self, name: str, input_size: int, hidden_size: int, options: Mapping[str, Any]) -> int | None:
-        """The size that `sizes` states for `name`; None where it says nothing. An option of 0 or False says nothing."""
+        """The size that `sizes` states for `name`; None where it says nothing, as an option of 0 or False does."""
         stated = self.sizes.get(name)
+        if stated == "number":
+            return None
         if isinstance(stated, str):
             known = {"input_size": input_size, "hidden_size": hidden_size, **options}
             if stated not in known:
                 raise CellError(
-                    f"cell '{self.name}': sizes={{'{name}': '{stated}'}} names no option; expected one of {', '.join(known)}"
+                    f"cell '{self.name}': sizes={{'{name}': '{stated}'}} names no option; "
+                    f"expected one of {', '.join(known)}"
                 )
             stated = known[stated]
+        if stated is not None and stated < 0:
+            raise OptionError(f"cell '{self.name}': the size of '{name}' is {stated}; expected a whole number from 1")
         return int(stated) if stated else None
 
     def state_sizes(self, input_size: int, hidden_size: int, options: Mapping[str, Any]) -> dict[str, int]:

@@ -7,7 +7,7 @@ total of its gradient. With these two rules vectors, scalars, contexts and masks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from recurra.equations.graph import LEAVES, Graph, Node, Product, Rate, rebuild, walk
@@ -149,9 +149,9 @@ class _Tape:
                 if share is not None:
                     self.add(arg, share)
 
-    def matrices(self, wanted: frozenset[str]) -> dict[tuple[object, ...], Node]:
+    def matrices(self, wanted: frozenset[str]) -> dict[Hashable, Node]:
         """One outer product for each product of a wanted matrix."""
-        found: dict[tuple[object, ...], Node] = {}
+        found: dict[Hashable, Node] = {}
         for data, gradient, operand in self._outer:
             ((block,),) = data.blocks
             if block.weight in wanted:
@@ -200,7 +200,8 @@ def _rsqrt(graph: Graph, g: Node, y: Node, args: list[Node]) -> Iterable[Node | 
 
 
 def _logsigmoid(graph: Graph, g: Node, y: Node, args: list[Node]) -> Iterable[Node | None]:
-    return (graph.make("sub", g, graph.make("mul", g, graph.make("exp", y))),)
+    # From the input: 1 - exp(y) has no digits left where y is near 0.
+    return (graph.make("mul", g, graph.make("sigmoid", graph.make("neg", args[0]))),)
 
 
 # Adjoints of the arguments, given the gradient g and the output y: from the output wherever that is possible, because

@@ -7,11 +7,12 @@ a hidden size of 1 stays a row). Its *rate* says how often a value is made.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+from recurra.equations.simplify import simplify
 
 
 class Rate(IntEnum):
@@ -85,25 +86,6 @@ class Node:
 
 
 LEAVES = frozenset({"input", "state", "vector", "scalar", "const"})
-ELEMENTWISE = frozenset(
-    ["add", "sub", "mul", "div", "neg", "tanh", "sigmoid", "relu", "exp", "log", "logsigmoid", "sqrt", "rsqrt", "max", "min", "fma", "fnma", "pick", "dtanh", "dsigmoid", "drelu"]
-)
-VIEWS = frozenset({"slice", "concat", "spread"})
-REDUCTIONS = frozenset({"sum", "inv_std", "normalise", "dnormalise"})
-
-_FOLD: dict[str, Callable[..., float]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": lambda a: -a,
-    "tanh": math.tanh,
-    "exp": math.exp,
-    "log": math.log,
-    "sqrt": math.sqrt,
-    "max": max,
-    "min": min,
-}
 
 
 @dataclass
@@ -127,9 +109,9 @@ class Graph:
     def zeros(self, width: int | None) -> Node:
         return self.const(0.0) if width is None else self.make("spread", self.const(0.0), data=width)
 
-    def make(self, op: str, *args: Node, data: Hashable = None) -> Node:
+    def make(self, op: str, *args: Node, data: Any = None) -> Node:
         """The node for `op` of `args`, simplified; the same node for the same expression."""
-        simple = _simplify(self, op, args, data)
+        simple = simplify(self, op, args, data)
         if simple is not None:
             return simple
         rate = data if op == "total" else max(a.rate for a in args)
@@ -147,7 +129,7 @@ class Graph:
         lower = value.rate > rate and not (value.rate.per_step and rate.per_step)
         return self.make("total", value, data=rate) if lower else value
 
-    def _node(self, op: str, args: tuple[Node, ...], width: int | None, rate: Rate, data: Hashable) -> Node:
+    def _node(self, op: str, args: tuple[Node, ...], width: int | None, rate: Rate, data: Any) -> Node:
         key = (op, tuple(map(id, args)), data, width, rate)
         return self._nodes.setdefault(key, Node(op, args, width, rate, data))
 
@@ -182,6 +164,22 @@ def walk(roots: Iterable[Value]) -> Iterator[Value]:
                 stack.extend((a, False) for a in reversed(node.args))
 
 
+def unseen(root: Node, known: Container[Node]) -> list[Node]:
+    """Nodes from `root` down to those known already, arguments first."""
+    found: list[Node] = []
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        missing = [a for a in node.args if a not in known and a not in found]
+        if missing:
+            stack.extend(missing)
+        else:
+            stack.pop()
+            if node not in known and node not in found:
+                found.append(node)
+    return found
+
+
 def rebuild(source: Graph, replace: Callable[[Graph, Node, tuple[Node, ...]], Node | None]) -> Graph:
     """A copy of `source` in which `replace(graph, node, new arguments)` may stand another node for each.
 
@@ -203,7 +201,7 @@ def copy_node(target: Graph, node: Node, args: tuple[Node, ...]) -> Node:
     return target.make(node.op, *args, data=node.data)
 
 
-def _width(op: str, args: tuple[Node, ...], data: Hashable) -> int | None:
+def _width(op: str, args: tuple[Node, ...], data: Any) -> int | None:
     if isinstance(data, Product):
         return data.width
     if op == "slice":
@@ -214,134 +212,4 @@ def _width(op: str, args: tuple[Node, ...], data: Hashable) -> int | None:
         return data
     if op in ("sum", "inv_std", "outer"):
         return None
-    if op == "pick":  # g where a wins over b: the shape of a and b together
-        return next((a.width for a in args if a.width is not None), None)
     return next((a.width for a in args if a.width is not None), None)
-
-
-def _simplify(graph: Graph, op: str, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    if op in _FOLD and all(a.op == "const" for a in args):
-        try:
-            return graph.const(_FOLD[op](*(a.data for a in args)))
-        except (ArithmeticError, ValueError):
-            return None  # 1/0 or log(-1): left to the executor, which gives inf or nan as torch does
-    rule = _RULES.get(op)
-    return rule(graph, args, data) if rule else None
-
-
-def _is(node: Node, value: float) -> bool:
-    return node.op == "const" and node.data == value
-
-
-def _simple_add(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    a, b = args
-    if _is(a, 0.0):
-        return b
-    if _is(b, 0.0):
-        return a
-    if b.op == "neg":
-        return graph.make("sub", a, b.args[0])
-    if a.op == "neg":
-        return graph.make("sub", b, a.args[0])
-    return None
-
-
-def _simple_sub(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    a, b = args
-    if _is(b, 0.0):
-        return a
-    if _is(a, 0.0):
-        return graph.make("neg", b)
-    return graph.make("add", a, b.args[0]) if b.op == "neg" else None
-
-
-def _simple_mul(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    a, b = args
-    if a.op == "const":
-        a, b = b, a
-    if _is(b, 1.0):
-        return a
-    if _is(b, -1.0):
-        return graph.make("neg", a)
-    if a.op == "neg":
-        return graph.make("neg", graph.make("mul", a.args[0], b))
-    if b.op == "neg":
-        return graph.make("neg", graph.make("mul", a, b.args[0]))
-    return None
-
-
-def _simple_div(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    a, b = args
-    if b.op == "const" and isinstance(b.data, float) and b.data != 0.0:
-        return graph.make("mul", a, graph.const(1.0 / b.data))
-    return graph.make("neg", graph.make("div", a.args[0], b)) if a.op == "neg" else None
-
-
-def _simple_neg(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    (a,) = args
-    if a.op == "neg":
-        return a.args[0]
-    return graph.make("sub", a.args[1], a.args[0]) if a.op == "sub" else None
-
-
-def _simple_slice(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    (a,) = args
-    start, width = data
-    if width == a.width:
-        return a
-    if a.op == "slice":
-        return graph.make("slice", a.args[0], data=(a.data[0] + start, width))
-    if a.op == "spread":
-        return graph.make("spread", a.args[0], data=width)
-    if a.op == "concat":
-        offset = 0
-        for part in a.args:
-            assert part.width is not None
-            if offset <= start and start + width <= offset + part.width:
-                return graph.make("slice", part, data=(start - offset, width))
-            offset += part.width
-    return None
-
-
-def _simple_concat(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    flat = [p for a in args for p in (a.args if a.op == "concat" else (a,))]
-    joined: list[Node] = []
-    for part in flat:
-        both = _meet(graph, joined[-1], part) if joined else None
-        if both is None:
-            joined.append(part)
-        else:
-            joined[-1] = both
-    if len(joined) == 1:
-        return joined[0]
-    return graph.make("concat", *joined) if len(joined) < len(args) or len(flat) > len(args) else None
-
-
-def _meet(graph: Graph, left: Node, right: Node) -> Node | None:
-    """Two neighbouring views of one row, or parts of one weight vector, as one."""
-    width = (left.width or 0) + (right.width or 0)
-    if left.op == right.op == "slice" and left.args == right.args:
-        first, size = left.data
-        if first + size == right.data[0]:
-            return graph.make("slice", left.args[0], data=(first, width))
-    if left.op == right.op == "vector":
-        name, first, size = left.data
-        if right.data[:2] == (name, first + size):
-            return graph.leaf("vector", (name, first, width), width, Rate.ONCE)
-    return None
-
-
-def _simple_spread(graph: Graph, args: tuple[Node, ...], data: Hashable) -> Node | None:
-    return args[0] if args[0].width is not None else None
-
-
-_RULES: dict[str, Callable[[Graph, tuple[Node, ...], Hashable], Node | None]] = {
-    "add": _simple_add,
-    "sub": _simple_sub,
-    "mul": _simple_mul,
-    "div": _simple_div,
-    "neg": _simple_neg,
-    "slice": _simple_slice,
-    "concat": _simple_concat,
-    "spread": _simple_spread,
-}

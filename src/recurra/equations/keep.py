@@ -7,10 +7,17 @@ computed again; everything elementwise may be.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from itertools import combinations
 
-from recurra.equations.graph import LEAVES, REDUCTIONS, Graph, Node, Rate, walk
+from recurra.equations.graph import LEAVES, Graph, Node, Rate, walk
+
+_MADE_ONCE = frozenset({"state", "product", "sum", "inv_std"})
+_NOTHING = 1e-9  # what rounding leaves of a capacity that is used up; the smallest capacity is 1e-3
+
+Vertex = Hashable  # "source", "sink", (node, "in") or (node, "out")
+Edges = dict[Vertex, list[Vertex]]
+Flow = dict[tuple[Vertex, Vertex], float]
 
 
 def choose_kept(forward: Graph, reads: Iterable[Node]) -> list[Node]:
@@ -19,7 +26,7 @@ def choose_kept(forward: Graph, reads: Iterable[Node]) -> list[Node]:
     A state's sequence serves both as what enters a step and what leaves it; whether it is kept is tried both ways.
     That of the output is there anyway.
     """
-    needed = [n for n in walk(list(dict.fromkeys(reads)))]
+    needed = list(walk(dict.fromkeys(reads)))
     output = forward.results["output"]
     held = [name for name, (_, new) in forward.states.items() if new is output]
     others = [name for name in forward.states if name not in held]
@@ -30,10 +37,7 @@ def choose_kept(forward: Graph, reads: Iterable[Node]) -> list[Node]:
             cost, cut = _minimum_cut(needed, set(reads), free)
             cost += sum(forward.states[name][0].width or 0 for name in chosen)
             if best is None or cost < best[0]:
-                best = (
-                    cost,
-                    [n for n in needed if n in cut or (n in free and n.op not in ("input", "const", "vector"))],
-                )
+                best = cost, [n for n in needed if n in cut or (n in free and not _given(n))]
     assert best is not None
     return best[1]
 
@@ -45,21 +49,20 @@ def _given(node: Node) -> bool:
 
 def _minimum_cut(needed: list[Node], reads: set[Node], free: set[Node]) -> tuple[float, set[Node]]:
     """The cheapest set of nodes through which every read value can be computed (a vertex cut by maximum flow)."""
-    flow: dict[tuple[object, object], float] = {}
-    edges: dict[object, set[object]] = {}
+    flow: Flow = {}
+    edges: Edges = {}
 
-    def connect(a: object, b: object, capacity: float) -> None:
+    def connect(a: Vertex, b: Vertex, capacity: float) -> None:
         flow[a, b] = flow.get((a, b), 0.0) + capacity
         flow.setdefault((b, a), 0.0)
-        edges.setdefault(a, set()).add(b)
-        edges.setdefault(b, set()).add(a)
+        edges.setdefault(a, []).append(b)
+        edges.setdefault(b, []).append(a)
 
     infinite = float("inf")
-    for node in needed:
-        if _given(node) or node in free:
-            continue
+    inner = [node for node in needed if not _given(node) and node not in free]
+    for node in inner:
         connect((node, "in"), (node, "out"), _cost(node))
-        if node.op in ("state", "product") or node.op in REDUCTIONS:
+        if node.op in _MADE_ONCE:
             connect("source", (node, "in"), infinite)
         else:
             for arg in node.args:
@@ -74,7 +77,7 @@ def _minimum_cut(needed: list[Node], reads: set[Node], free: set[Node]) -> tuple
             flow[a, b] -= amount
             flow[b, a] += amount
     below = _reaching(edges, flow)
-    return cost, {n for n in needed if ((n, "in"), (n, "out")) in flow and (n, "out") in below and (n, "in") not in below}
+    return cost, {n for n in inner if (n, "out") in below and (n, "in") not in below}
 
 
 def _cost(node: Node) -> float:
@@ -82,34 +85,32 @@ def _cost(node: Node) -> float:
     return float(node.width or 1) if node.rate >= Rate.STEP else 1e-3 * (node.width or 1)
 
 
-def _augmenting_path(
-    edges: dict[object, set[object]], flow: dict[tuple[object, object], float]
-) -> list[tuple[object, object]] | None:
-    came: dict[object, object] = {"source": None}
-    queue = deque(["source"]) if "source" in edges else deque()
-    while queue:
-        a: object = queue.popleft()
+def _augmenting_path(edges: Edges, flow: Flow) -> list[tuple[Vertex, Vertex]]:
+    """The shortest way from source to sink that still has capacity; empty if there is none."""
+    came: dict[Vertex, Vertex] = {}
+    queue: deque[Vertex] = deque(["source"] if "source" in edges else [])
+    while queue and "sink" not in came:
+        a = queue.popleft()
         for b in edges[a]:
-            if b not in came and flow[a, b] > 1e-9:
+            if b not in came and b != "source" and flow[a, b] > _NOTHING:
                 came[b] = a
-                if b == "sink":
-                    path, end = [], b
-                    while came[end] is not None:
-                        path.append((came[end], end))
-                        end = came[end]
-                    return path
-                queue.append(b)  # type: ignore[arg-type]
-    return None
+                queue.append(b)
+    path: list[tuple[Vertex, Vertex]] = []
+    end: Vertex = "sink"
+    while end in came:
+        path.append((came[end], end))
+        end = came[end]
+    return path
 
 
-def _reaching(edges: dict[object, set[object]], flow: dict[tuple[object, object], float]) -> set[object]:
+def _reaching(edges: Edges, flow: Flow) -> set[Vertex]:
     """What still reaches the sink: of all cheapest cuts the one nearest the reads, so that least is computed again."""
-    seen: set[object] = {"sink"}
-    stack: list[object] = ["sink"] if "sink" in edges else []
+    seen: set[Vertex] = {"sink"}
+    stack: list[Vertex] = ["sink"] if "sink" in edges else []
     while stack:
         b = stack.pop()
         for a in edges[b]:
-            if a not in seen and flow[a, b] > 1e-9:
+            if a not in seen and flow[a, b] > _NOTHING:
                 seen.add(a)
                 stack.append(a)
     return seen

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from recurra.equations.cell import Cell
 from recurra.equations.derive import derive
-from recurra.equations.graph import Graph
+from recurra.equations.graph import Graph, Node
 from recurra.equations.plan import Plan, plan
 from recurra.equations.trace import Form, Traced, trace
 
@@ -18,7 +19,7 @@ class TrainingPlans:
 
     forward: Plan
     gradient: Plan
-    kept: tuple[tuple[str, int], ...]
+    kept: tuple[Hashable, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -43,6 +44,6 @@ def training_plans(cell: Cell, form: Form, wanted: frozenset[str]) -> TrainingPl
     """The plans of forward and gradient, for the inputs and weights named in `wanted`."""
     graph = traced(cell, form).graph
     derivative = derive(graph, wanted)
-    kept = {("kept", k): node for k, node in derivative.kept.items()}
+    kept: dict[Hashable, Node] = {("kept", k): node for k, node in derivative.kept.items()}
     forward = plan(Graph(graph.states, {**graph.results, **kept}))
     return TrainingPlans(forward, plan(derivative.graph), tuple(kept))

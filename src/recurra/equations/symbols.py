@@ -1,68 +1,18 @@
 """What a cell's function is called with while it is traced: symbols that record what is done to them.
 
-Sizes are unknowns joined by unification: every use of a value says something about its size, and an operation
-whose sizes disagree fails at the line of the cell where it stands.
+Every use of a value says something about its size, and an operation whose sizes disagree fails at the line of the
+cell where it stands.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from recurra.equations.graph import Rate
+from recurra.equations.sizes import Size
 from recurra.errors import CellError
-
-
-class Size:
-    """The size of a row: known, or to be found. Joined sizes share one root; a whole has `count` equal parts."""
-
-    def __init__(self, value: int | None = None) -> None:
-        self._value = value
-        self._parent: Size | None = None
-        self._parts: list[tuple[int, Size]] = []
-        self._wholes: list[tuple[int, Size]] = []
-
-    def root(self) -> Size:
-        size = self
-        while size._parent is not None:
-            size = size._parent
-        return size
-
-    @property
-    def value(self) -> int | None:
-        return self.root()._value
-
-    def join(self, other: Size) -> bool:
-        """Make both one size; False where they are known to differ."""
-        a, b = self.root(), other.root()
-        if a is b:
-            return True
-        if a._value is not None and b._value is not None and a._value != b._value:
-            return False
-        both_known = a._value is not None and b._value is not None
-        known = a._value if a._value is not None else b._value
-        b._parent = a
-        a._parts += b._parts
-        a._wholes += b._wholes
-        return both_known or known is None or a._settle(known)
-
-    def part(self, count: int) -> Size:
-        """The size of one of `count` equal parts."""
-        whole, part = self.root(), Size()
-        whole._parts.append((count, part))
-        part._wholes.append((count, whole))
-        if whole._value is not None and not whole._settle(whole._value):
-            raise ValueError(f"{whole._value} does not divide by {count}")
-        return part
-
-    def _settle(self, value: int) -> bool:
-        self._value = value
-        for count, part in self._parts:
-            if value % count or not part.join(Size(value // count)):
-                return False
-        return all(whole.join(Size(value * count)) for count, whole in self._wholes)
 
 
 class Tracer:
@@ -92,6 +42,7 @@ class Operand:
     """Arithmetic that symbols and weights share."""
 
     tracer: Tracer
+    __array_ufunc__ = None  # numpy leaves operators with its arrays to this class
 
     def __add__(self, other: object) -> Symbol:
         return apply("add", self, other)
@@ -121,7 +72,7 @@ class Operand:
         return apply("neg", self)
 
     def __pow__(self, power: object) -> Symbol:
-        if power == 2:
+        if isinstance(power, (int, float)) and power == 2:
             return apply("mul", self, self)
         return self.tracer.fail(f"power {power!r}: only the square is known; write products, or exp and log")
 
@@ -134,7 +85,7 @@ class Operand:
     def _compare(self, other: object) -> NoReturn:
         self.tracer.fail("comparison of a value: unknown operation; use maximum, minimum, relu or a gate")
 
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _compare
     __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -150,13 +101,13 @@ class Operand:
             "float() or a function of `math` or `numpy` on a value: unknown operation; use recurra's functions"
         )
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     def __iter__(self) -> NoReturn:
         self.tracer.fail("a value cannot be iterated over; use split(value, 'i f g o')")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Symbol(Operand):
     """A value in a cell's equations. `length` is None for a number; the rest as in `graph.Node`."""
 
@@ -167,6 +118,10 @@ class Symbol(Operand):
     line: int
     data: Any = None
     rate: Rate = Rate.LOOP
+
+    def __repr__(self) -> str:
+        shape = "a number" if self.length is None else f"a row of {self.length.value or 'open size'}"
+        return f"<{self.op}: {shape}>"
 
     @property
     def size(self) -> int:
@@ -191,6 +146,9 @@ class Weight(Operand):
         self.columns = Size()
         self.line = tracer.line()
 
+    def __repr__(self) -> str:
+        return f"<weight p.{self.name}>"
+
     def use(self, kind: str) -> None:
         if self.kind not in (None, kind):
             self.tracer.fail(f"p.{self.name} is used as a {self.kind} in one place and as a {kind} here")
@@ -210,7 +168,8 @@ class Weight(Operand):
             self.tracer.fail(f"p.{self.name} @ a number: expected a row")
         if not self.columns.join(operand.length):
             self.tracer.fail(
-                f"p.{self.name} @ a row of {operand.length.value}: p.{self.name} has {self.columns.value} columns elsewhere"
+                f"p.{self.name} @ a row of {operand.length.value}: "
+                f"p.{self.name} has {self.columns.value} columns elsewhere"
             )
         return Symbol(self.tracer, "product", (operand,), self.rows, self.tracer.line(), self, operand.rate)
 
@@ -251,7 +210,7 @@ def symbol(tracer: Tracer, value: object) -> Symbol:
 
 def apply(op: str, *operands: object) -> Symbol:
     """Record one elementwise operation; rows must agree in size, numbers go with any row."""
-    tracer = _tracer(op, *operands)
+    tracer = tracer_of(op, *operands)
     args = tuple(symbol(tracer, value) for value in operands)
     length: Size | None = None
     for arg in args:
@@ -263,127 +222,9 @@ def apply(op: str, *operands: object) -> Symbol:
     return Symbol(tracer, op, args, length, tracer.line(), None, max(a.rate for a in args))
 
 
-def _tracer(op: str, *operands: object) -> Tracer:
+def tracer_of(op: str, *operands: object) -> Tracer:
     for value in operands:
         if isinstance(value, Operand):
             return value.tracer
     kinds = ", ".join(type(value).__name__ for value in operands)
     raise TypeError(f"{op}: expected a value of a cell's equations, got {kinds}")
-
-
-def _unary(op: str, doc: str) -> Callable[[object], Symbol]:
-    def function(value: object) -> Symbol:
-        return apply(op, value)
-
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = doc
-    return function
-
-
-tanh = _unary("tanh", "Hyperbolic tangent, element by element.")
-sigmoid = _unary("sigmoid", "The logistic function 1 / (1 + exp(-v)), element by element.")
-relu = _unary("relu", "max(v, 0), element by element; the gradient at 0 is 0, as in torch.")
-exp = _unary("exp", "The exponential, element by element.")
-log = _unary("log", "The natural logarithm, element by element.")
-logsigmoid = _unary("logsigmoid", "log(sigmoid(v)), computed without overflow.")
-sqrt = _unary("sqrt", "The square root, element by element.")
-rsqrt = _unary("rsqrt", "1 / sqrt(v), element by element.")
-stop_gradient = _unary("stop", "The value itself, through which no gradient flows.")
-
-
-def maximum(a: object, b: object) -> Symbol:
-    """The larger of both, element by element; on a tie each gets half of the gradient, as in torch."""
-    return apply("max", a, b)
-
-
-def minimum(a: object, b: object) -> Symbol:
-    """The smaller of both, element by element; on a tie each gets half of the gradient, as in torch."""
-    return apply("min", a, b)
-
-
-def softplus(value: object) -> Symbol:
-    """log(1 + exp(v)), computed without overflow."""
-    return -logsigmoid(-_operand("softplus", value))
-
-
-def silu(value: object) -> Symbol:
-    """v * sigmoid(v) (also called swish), element by element."""
-    return _operand("silu", value) * sigmoid(value)
-
-
-def absolute(value: object) -> Symbol:
-    """|v|, element by element."""
-    return maximum(value, -_operand("absolute", value))
-
-
-def _operand(name: str, value: object) -> Operand:
-    _tracer(name, value)
-    assert isinstance(value, Operand)
-    return value
-
-
-def _row(name: str, value: object) -> tuple[Symbol, Size]:
-    tracer = _tracer(name, value)
-    row = symbol(tracer, value)
-    if row.length is None:
-        tracer.fail(f"{name} of a number: expected a row")
-    return row, row.length
-
-
-def row_sum(value: object) -> Symbol:
-    """The sum over a row: one number per sequence."""
-    row, _ = _row("row_sum", value)
-    return Symbol(row.tracer, "sum", (row,), None, row.tracer.line(), None, row.rate)
-
-
-def layer_norm(value: object, gain: object = None, bias: object = None, *, eps: float = 1e-5) -> Symbol:
-    """Layer normalisation of a row (Ba, Kiros & Hinton 2016): (v - mean) / sqrt(var + eps) * gain + bias."""
-    row, length = _row("layer_norm", value)
-    tracer, line = row.tracer, row.tracer.line()
-    scale = Symbol(tracer, "inv_std", (row,), None, line, eps, row.rate)
-    normal: Symbol = Symbol(tracer, "normalise", (row, scale), length, line, None, row.rate)
-    if gain is not None:
-        normal = apply("mul", normal, gain)
-    return normal if bias is None else apply("add", normal, bias)
-
-
-def split(value: object, names: str | int) -> tuple[Symbol, ...]:
-    """Equal parts of a row, named (`split(v, "i f g o")`) or counted (`split(v, 3)`).
-
-    The names also serve initial values (`init={"b.f": 1.0}`) and inspection.
-    """
-    row, length = _row("split", value)
-    labels = names.split() if isinstance(names, str) else [None] * names
-    if len(labels) < 2:
-        row.tracer.fail(f"split into {names!r}: expected at least two parts")
-    try:
-        part = length.part(len(labels))
-    except ValueError as error:
-        row.tracer.fail(f"split of a row of {length.value} into {len(labels)} equal parts: {error}")
-    line = row.tracer.line()
-    return tuple(
-        Symbol(row.tracer, "split", (row,), part, line, (index, label), row.rate) for index, label in enumerate(labels)
-    )
-
-
-def concat(*values: object) -> Symbol:
-    """Rows one after the other as one row; `p.W @ concat(a, b)` becomes two products."""
-    rows = [_row("concat", value) for value in values]
-    if len(rows) < 2:
-        _tracer("concat", *values).fail("concat of one row: expected at least two")
-    tracer = rows[0][0].tracer
-    sizes = [length.value for _, length in rows]
-    if None in sizes:
-        tracer.fail("concat of a row whose size is not known yet: state the rows, as in `p.W[h.size] @ x`")
-    total = Size(sum(size for size in sizes if size is not None))
-    args = tuple(row for row, _ in rows)
-    return Symbol(tracer, "concat", args, total, tracer.line(), None, max(row.rate for row in args))
-
-
-def scalar(weight: object) -> Symbol:
-    """`p.name` as a weight that is one single number."""
-    tracer = _tracer("scalar", weight)
-    if not isinstance(weight, Weight):
-        tracer.fail("scalar(...): expected a weight, as in scalar(p.zeta)")
-    weight.use("scalar")
-    return Symbol(tracer, "scalar", (), None, tracer.line(), weight, Rate.ONCE)

@@ -1,4 +1,4 @@
-"""From a cell's function to a graph: call it with symbols, settle the sizes, lower what was recorded.
+"""From a cell's function to a graph: call it with symbols, check what it returns, lower what was recorded.
 
 Names of parts and places of errors come from the function itself. Options and `if`s over them are plain Python
 and are resolved here.
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recurra.equations.cell import Cell
-from recurra.equations.graph import Block, Graph, Node, Rate, copy_node, rebuild, walk
-from recurra.equations.symbols import Size, Symbol, Tracer, Weight, Weights, symbol
-from recurra.errors import CellError, RecurraError
+from recurra.equations.graph import Block, Graph, Node, Rate, copy_node, rebuild
+from recurra.equations.lower import lower
+from recurra.equations.sizes import Size
+from recurra.equations.symbols import Operand, Symbol, Tracer, Weights, symbol
+from recurra.errors import RecurraError
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def trace(cell: Cell, form: Form) -> Traced:
     """
     options = cell.check_options(dict(form.options))
     tracer = Tracer(cell.name, cell.filename, cell.first_line)
+    _check_form(tracer, cell, form)
     sizes = cell.state_sizes(form.input_size, form.hidden_size, options)
     stated = {name: cell.size(name, form.input_size, form.hidden_size, options) for name in cell.sizes}
     tracer.stated = {name: size for name, size in stated.items() if size is not None and name not in sizes}
@@ -84,9 +87,20 @@ def trace(cell: Cell, form: Form) -> Traced:
     step = _zoneout(cell.step, dict(form.zoneout), masks)
     returned = _call(tracer, lambda: step(inputs["x"], states, Weights(tracer), **extras, **options))
     values = _check_returned(tracer, returned, states)
-    traced = _lower(cell, form, tracer, states, {**inputs, **masks}, values)
-    traced.masks.update({name: traced.inputs.pop(name) for name in masks})
+    lowered = lower(tracer, states, {**inputs, **masks}, values)
+    read, blends = ({name: lowered.inputs[name] for name in group} for group in (inputs, masks))
+    traced = Traced(cell, form, lowered.graph, read, lowered.weights, lowered.parts, blends)
     return _drop_recurrent(traced) if form.recurrent_dropout and form.training else traced
+
+
+def _check_form(tracer: Tracer, cell: Cell, form: Form) -> None:
+    given = [name for name, _, _ in form.inputs]
+    if set(given) != set(cell.inputs):
+        expected = ", ".join(cell.inputs) or "none"
+        tracer.fail(f"expected the further inputs: {expected}; got: {', '.join(given) or 'none'}", tracer.first_line)
+    for name, _ in form.zoneout:
+        if name not in cell.states:
+            tracer.fail(f"zoneout of '{name}': the states are {', '.join(cell.states)}", tracer.first_line)
 
 
 def _leaf(tracer: Tracer, op: str, name: str, width: int | None, rate: Rate) -> Symbol:
@@ -111,6 +125,9 @@ def _check_returned(tracer: Tracer, returned: Any, states: Mapping[str, Symbol])
     names = ", ".join(states)
     if not isinstance(returned, Mapping) or not returned:
         tracer.fail(f"returned {type(returned).__name__}: expected a dict of the output and the states {names}")
+    for name, value in returned.items():
+        if not isinstance(value, (Operand, int, float)):
+            tracer.fail(f"returned '{name}' of type {type(value).__name__}: expected a value")
     values = {name: symbol(tracer, value) for name, value in returned.items()}
     extra = [name for name in list(values)[1:] if name not in states]
     if extra:
@@ -146,125 +163,6 @@ def _zoneout(step: Callable[..., Mapping[str, Any]], rates: dict[str, float], ma
         return new
 
     return blended if rates else step
-
-
-def _lower(
-    cell: Cell,
-    form: Form,
-    tracer: Tracer,
-    states: Mapping[str, Symbol],
-    inputs: Mapping[str, Symbol],
-    values: Mapping[str, Symbol],
-) -> Traced:
-    graph, parts = Graph(), {}
-    new: dict[Symbol, Node] = {}
-    for item in walk([*inputs.values(), *states.values(), *values.values()]):
-        new[item] = _lower_one(graph, tracer, item, [new[a] for a in item.args])
-        if item.op == "split" and item.data[1] is not None:
-            parts.update(_named_parts(new[item.args[0]], new[item].width or 0, *item.data))
-    graph.states = {name: (new[leaf], new[values[name]]) for name, leaf in states.items()}
-    graph.results["output"] = new[next(iter(values.values()))]
-    shapes = {name: _shape(tracer, weight) for name, weight in tracer.weights.items() if weight.kind}
-    leaves = {name: new[leaf] for name, leaf in inputs.items()}
-    return Traced(cell, form, graph, leaves, shapes, parts)
-
-
-def _lower_one(graph: Graph, tracer: Tracer, item: Symbol, args: list[Node]) -> Node:
-    width = None if item.length is None else _settled(tracer, item)
-    if item.op in ("input", "state"):
-        return graph.leaf(item.op, item.data, width, item.rate)
-    if item.op == "const":
-        return graph.const(item.data)
-    if item.op == "vector":
-        return graph.leaf("vector", (item.data.name, 0, width), width, Rate.ONCE)
-    if item.op == "scalar":
-        return graph.leaf("scalar", item.data.name, None, Rate.ONCE)
-    if item.op == "split":
-        assert width is not None
-        return _sink(graph, args[0], item.data[0] * width, width)
-    if item.op == "product":
-        assert width is not None
-        return _multiply(graph, item.data.name, width, args[0])
-    return graph.make(item.op, *args, data=item.data)
-
-
-def _settled(tracer: Tracer, item: Symbol) -> int:
-    value = item.length.value if item.length is not None else None
-    if value is not None:
-        return value
-    for name, weight in tracer.weights.items():
-        if weight.rows.value is None:
-            tracer.fail(
-                f"the equations leave the rows of p.{name} open; state them, as in `p.{name}[h.size] @ x`, "
-                f"or in @cell(sizes={{'{name}': 'hidden_size'}})",
-                weight.line,
-            )
-    raise CellError(f"cell '{tracer.cell}', {tracer.filename}:{item.line}: the size of {item.op} is left open")
-
-
-def _shape(tracer: Tracer, weight: Weight) -> tuple[int, ...]:
-    rows = weight.rows.value
-    if weight.kind == "scalar":
-        return ()
-    if rows is None:
-        tracer.fail(f"the equations leave the size of p.{weight.name} open; state it, as in `p.{weight.name}[h.size]`")
-    if weight.kind == "vector":
-        return (rows,)
-    assert weight.columns.value is not None  # operands are lowered first, so their sizes are settled
-    return rows, weight.columns.value
-
-
-def _multiply(graph: Graph, name: str, rows: int, operand: Node) -> Node:
-    """`W @ operand`; of a concatenation, the sum of one product for each of its parts."""
-    pieces = operand.args if operand.op == "concat" else (operand,)
-    column, total = 0, None
-    for piece in pieces:
-        assert piece.width is not None
-        term = graph.product(((Block(name, 0, rows, column, piece.width),),), (piece,))
-        total = term if total is None else graph.make("add", total, term)
-        column += piece.width
-    assert total is not None
-    return total
-
-
-def _sinks(node: Node) -> bool:
-    """Whether a slice of `node` may become slices of weights: sums of products, vectors, inputs and numbers."""
-    if node.op in ("add", "sub", "neg"):
-        return all(_sinks(a) for a in node.args)
-    return node.width is None or node.op in ("product", "vector", "input")
-
-
-def _sink(graph: Graph, node: Node, start: int, width: int) -> Node:
-    """Elements [start, start + width) of `node`: row blocks of weights where the slice sinks, a view elsewhere."""
-    if not _sinks(node):
-        return graph.make("slice", node, data=(start, width))
-    if node.width is None:
-        return node
-    if node.op == "product":
-        (block,) = node.data.blocks[0]
-        return graph.product(((block._replace(row=block.row + start, rows=width),),), node.args)
-    if node.op == "vector":
-        name, first, _ = node.data
-        return graph.leaf("vector", (name, first + start, width), width, Rate.ONCE)
-    if node.op == "input":
-        return graph.make("slice", node, data=(start, width))
-    return graph.make(node.op, *(_sink(graph, a, start, width) for a in node.args))
-
-
-def _named_parts(whole: Node, width: int, index: int, label: str) -> dict[str, tuple[str, int, int]]:
-    """The rows of each weight in the sum `whole` that a named part of it reads."""
-    found: dict[str, tuple[str, int, int]] = {}
-    stack = [whole]
-    while stack:
-        node = stack.pop()
-        if node.op in ("add", "sub", "neg"):
-            stack.extend(node.args)
-        elif node.op == "vector":
-            found[f"{node.data[0]}.{label}"] = (node.data[0], node.data[1] + index * width, width)
-        elif node.op == "product":
-            (block,) = node.data.blocks[0]
-            found[f"{block.weight}.{label}"] = (block.weight, block.row + index * width, width)
-    return found
 
 
 def _drop_recurrent(traced: Traced) -> Traced:

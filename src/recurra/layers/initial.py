@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import torch
@@ -15,6 +15,7 @@ from recurra.errors import ConfigError
 @torch.no_grad()
 def initialise(
     traced: Traced,
+    drawn: Iterable[Tensor],
     weights: Mapping[str, Tensor],
     init: Mapping[str, float] | None = None,
     init_range: float | None = None,
@@ -23,7 +24,8 @@ def initialise(
 
     Args:
         traced: the cell at its sizes; its own `init` comes first.
-        weights: the tensors, by the names in the equations.
+        drawn: all tensors, in the order in which they are drawn.
+        weights: those that values can be set in, by the names in the equations.
         init: values by pattern: a weight ("b"), a part that `split` names ("b.f"), `*` for any letters.
         init_range: r, to draw all from U(-r, r) instead, biases of the cell's own `init` too.
 
@@ -31,7 +33,7 @@ def initialise(
         ConfigError: if a pattern of `init` names nothing in this cell.
     """
     bound = init_range or traced.form.hidden_size**-0.5
-    for weight in weights.values():
+    for weight in drawn:
         torch.nn.init.uniform_(weight, -bound, bound)
     for pattern, value in traced.cell.init.items():
         if init_range is None or not pattern.startswith("b"):

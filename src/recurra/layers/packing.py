@@ -84,7 +84,10 @@ class Packing:
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
-    found = torch.as_tensor(lengths).detach().cpu()
+    try:
+        found = torch.as_tensor(lengths).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise LengthsError(f"lengths: expected whole numbers, got {lengths!r}") from None
     if found.dim() != 1 or len(found) != batch:
         got = "one number" if found.dim() == 0 else "x".join(map(str, found.shape))
         raise LengthsError(f"lengths: expected {batch} (one per sequence of the batch), got {got}")

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from recurra.equations import Cell
-from recurra.errors import ShapeError
-from recurra.layers.initial import initialise
+from recurra.layers.forward import run
+from recurra.layers.parameters import Parameters
 from recurra.layers.stack import States, make_stack, map_state
 
 __all__ = ["Recurrent", "States", "map_state"]
@@ -84,14 +85,11 @@ class Recurrent(nn.Module):
         self.stack = make_stack(
             cell, input_size, hidden_size, num_layers, sizes=sizes, bidirectional=bidirectional, dropout=dropout,
             recurrent_dropout=recurrent_dropout, zoneout=zoneout, weight_dropout=weight_dropout, residual=residual,
-            skip=skip, dilation=dilation, backend=backend, options=options,
+            skip=skip, dilation=dilation, backend=backend, **options,
         )  # fmt: skip
         self.batch_first = batch_first
         self.init, self.init_range = dict(init or {}), init_range
-        for index in range(self.stack.num_layers * self.stack.directions):
-            for name, shape in self.stack.traced(index // self.stack.directions).weights.items():
-                weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                self.register_parameter(name + self.stack.suffix(index), weight)
+        self.held = Parameters(self, self.stack, device=device, dtype=dtype)
         self.reset_parameters()
 
     @property
@@ -101,55 +99,36 @@ class Recurrent(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights anew (see `recurra.layers.initial`)."""
-        for index, weights in enumerate(self.weights()):
-            initialise(self.stack.traced(index // self.stack.directions), weights, self.init, self.init_range)
+        self.held.reset(self, self.init, self.init_range)
 
     def weights(self) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
-        stack = self.stack
-        return [
-            {name: getattr(self, name + stack.suffix(k)) for name in stack.traced(k // stack.directions).weights}
-            for k in range(stack.num_layers * stack.directions)
-        ]
+        return self.held.weights(self)
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | PackedSequence,
         state: Sequence[States] | None = None,
         lengths: Sequence[int] | Tensor | None = None,
         **inputs: Tensor,
-    ) -> tuple[Tensor, list[States]]:
+    ) -> tuple[Any, list[States]]:
         """Run a batch.
 
         Args:
-            x: [T, B, I] ([B, T, I] with batch_first).
+            x: [T, B, I] ([B, T, I] with batch_first), or a PackedSequence.
             state: what an earlier call returned, or None for zeros.
             lengths: steps of each sequence, B of them; the rest is padding, and zeros in the output.
             inputs: the cell's further inputs, per step [T, B, W] or per sequence [B, W].
 
         Returns:
-            The output [T, B, output_size], and the state after each sequence's last step.
+            The output [T, B, output_size], packed where x is, and the state after each sequence's last step.
 
         Raises:
             ShapeError, LengthsError: where shapes do not fit.
         """
-        check_inputs(self.stack.cell, x, self.stack.input_size, inputs)
-        if self.batch_first:
-            x = x.transpose(0, 1)
-            inputs = {name: v.transpose(0, 1) if v.shape[:2] == x.shape[1::-1] else v for name, v in inputs.items()}
-        output, final = self.stack.run(self.weights(), x, state, lengths, self.training, inputs)
-        return (output.transpose(0, 1) if self.batch_first else output), final
+        return run(
+            self.stack, self.weights(), x, state, lengths, inputs, training=self.training, batch_first=self.batch_first
+        )
 
     def extra_repr(self) -> str:
-        stack = self.stack
-        options = "".join(f", {name}={value!r}" for name, value in stack.options if value)
-        return f"{stack.cell.name}, {stack.input_size} -> {list(stack.sizes)}, bidirectional={stack.bidirectional}{options}"
-
-
-def check_inputs(cell: Cell, x: Tensor, input_size: int, inputs: Mapping[str, Tensor]) -> None:
-    """Raise ShapeError where the input, or the names of the further inputs, are not what the cell reads."""
-    if x.dim() != 3 or x.shape[-1] != input_size:
-        raise ShapeError(f"x: expected [T, B, {input_size}], got {list(x.shape)}")
-    if set(inputs) != set(cell.inputs):
-        wanted, got = ", ".join(cell.inputs) or "none", ", ".join(inputs) or "none"
-        raise ShapeError(f"further inputs of cell '{cell.name}': expected {wanted}, got {got}")
+        return f"{self.stack.describe()}{', batch_first=True' if self.batch_first else ''}"

@@ -1,4 +1,4 @@
-"""A stack of recurrent layers without parameters of its own: sizes, wrappers, and how a batch runs through."""
+"""What a stack of recurrent layers is, apart from its weights: a cell, sizes, wrappers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn.functional import dropout as drop
 
-from recurra.backends import Call, choose
 from recurra.cells import find_cell
 from recurra.equations import Cell, Form, Traced
-from recurra.equations.graph import Node, Rate
+from recurra.equations.graph import Rate
 from recurra.equations.plans import traced
-from recurra.errors import ConfigError, ShapeError
-from recurra.layers.dilation import Chains
-from recurra.layers.packing import Packing
+from recurra.errors import CellError, ConfigError, ShapeError
 
 States = dict[str, Tensor]
 
@@ -48,6 +43,11 @@ class Stack:
     def num_layers(self) -> int:
         return len(self.sizes)
 
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """(layer, direction) of each run of the cell; weights and states are listed in this order."""
+        return [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
+
     def input_size_of(self, layer: int) -> int:
         """The width of what layer `layer` reads; with skip connections the stack's input comes with it."""
         if layer == 0:
@@ -65,182 +65,79 @@ class Stack:
         layers = range(self.num_layers) if self.skip else [self.num_layers - 1]
         return sum(self.layer_output_size(layer) for layer in layers)
 
-    def form(self, layer: int, training: bool = False, inputs: tuple[tuple[str, int | None, Rate], ...] = ()) -> Form:
+    def form(self, layer: int, training: bool = False, rates: Mapping[str, Rate] | None = None) -> Form:
+        """What layer `layer` is traced with. `rates` are those of further inputs; sizes do not depend on them."""
+        rates = rates or dict.fromkeys(self.cell.inputs, Rate.STEP)
+        further = tuple((name, self.further_width(layer, name), rate) for name, rate in rates.items())
         masked = training and bool(self.recurrent_dropout or self.zoneout)
-        known = inputs or tuple((name, None, Rate.STEP) for name in self.cell.inputs)  # any shape, for sizes only
         return Form(
-            self.input_size_of(layer), self.sizes[layer], self.options, known, self.zoneout,
+            self.input_size_of(layer), self.sizes[layer], self.options, further, self.zoneout,
             bool(self.recurrent_dropout), masked,
         )  # fmt: skip
+
+    def further_width(self, layer: int, name: str) -> int | None:
+        """The width of a further input, None for a number."""
+        if self.cell.sizes.get(name) == "number":
+            return None
+        width = self.cell.size(name, self.input_size, self.sizes[layer], dict(self.options))
+        if width is None:
+            raise CellError(
+                f"cell '{self.cell.name}': the size of its further input '{name}' is open; state it in "
+                f"@cell(sizes={{'{name}': ...}}): 'number', the name of an option, or a whole number"
+            )
+        return width
 
     def traced(self, layer: int) -> Traced:
         return traced(self.cell, self.form(layer))
 
-    def suffix(self, index: int) -> str:
+    def suffix(self, layer: int, direction: int) -> str:
         """The ending of parameter names, as in torch.nn: `_l1_reverse` for the second layer's backward direction."""
-        layer, reverse = divmod(index, self.directions)
-        return f"_l{layer}{'_reverse' if reverse else ''}"
+        return f"_l{layer}{'_reverse' if direction else ''}"
+
+    def state_shapes(self, layer: int, batch: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the states of a layer and direction by name: (B, W), or (d, B, W) with dilation d."""
+        slots = (self.dilation[layer],) if self.dilation[layer] > 1 else ()
+        states = self.traced(layer).graph.states
+        return {name: (*slots, batch, leaf.width or 0) for name, (leaf, _) in states.items()}
+
+    def describe(self) -> str:
+        """Cell and sizes, and the options that are not at their defaults, on one line."""
+        changed = {name: value for name, value in self.options if value != self.cell.options[name]}
+        wrappers = ("bidirectional", "dropout", "recurrent_dropout", "zoneout", "weight_dropout", "residual", "skip")
+        changed |= {name: getattr(self, name) for name in wrappers if getattr(self, name)}
+        changed |= {"zoneout": dict(self.zoneout)} if self.zoneout else {}
+        changed |= {"dilation": list(self.dilation)} if max(self.dilation) > 1 else {}
+        sizes = " -> ".join(map(str, (self.input_size, *self.sizes)))
+        return ", ".join([f"{self.cell.name}, {sizes}", *(f"{name}={value}" for name, value in changed.items())])
 
     def check(self) -> None:
-        """Raise ConfigError where fields contradict each other."""
+        """Raise ConfigError where fields contradict each other, or one would change nothing."""
         widths = [(self.input_size_of(k), self.layer_output_size(k)) for k in range(self.num_layers)]
         if self.residual and not any(before == after for before, after in widths):
             raise ConfigError(
                 f"residual: expected a layer whose input and output are of one width, got "
                 f"{', '.join(f'{a} -> {b}' for a, b in widths)}; make hidden_size equal to the input's"
             )
-
-    def run(
-        self,
-        weights: Sequence[Mapping[str, Tensor]],
-        x: Tensor,
-        state: Sequence[States] | None,
-        lengths: Sequence[int] | Tensor | None,
-        training: bool,
-        inputs: Mapping[str, Tensor],
-    ) -> tuple[Tensor, list[States]]:
-        """Run a batch x [T, B, I] through all layers; the output [T, B, output_size] and the final states.
-
-        `weights` and `state` hold one entry for each layer and direction, in this order; a state is [B, W], or
-        [d, B, W] in a layer of dilation d.
-        """
-        packing = Packing(x.shape[0], x.shape[1], lengths, x.device)
-        batch = _Batch(packing, lengths, inputs, training)
-        source = below = packing.pack(x)
-        outputs, finals = [], []
-        for layer in range(self.num_layers):
-            entering = source if layer == 0 else (torch.cat([source, below], -1) if self.skip else below)
-            directions = []
-            for direction in range(self.directions):
-                index = layer * self.directions + direction
-                output, final = self._run_direction(
-                    layer, bool(direction), weights[index], entering, None if state is None else state[index], batch
+        if self.skip and self.num_layers == 1:
+            raise ConfigError("skip: expected at least 2 layers to connect with input and output, got 1")
+        for name in ("recurrent_dropout", "weight_dropout"):
+            if getattr(self, name) and not self.traced(0).recurrent_blocks():
+                raise ConfigError(
+                    f"{name}: cell '{self.cell.name}' multiplies no state by a matrix; use dropout or zoneout"
                 )
-                directions.append(output)
-                finals.append(final)
-            below = torch.cat(directions, -1) if len(directions) > 1 else directions[0]
-            if self.residual and below.shape[-1] == entering.shape[-1]:
-                below = below + entering
-            outputs.append(below)
-            if self.dropout and training and layer < self.num_layers - 1:
-                below = drop(below, self.dropout)
-        return packing.unpack(torch.cat(outputs, -1) if self.skip else below), finals
 
-    def _run_direction(
-        self,
-        layer: int,
-        reverse: bool,
-        weights: Mapping[str, Tensor],
-        entering: Tensor,
-        state: States | None,
-        batch: _Batch,
-    ) -> tuple[Tensor, States]:
-        """One cell in one direction over packed rows [N, I]; packed output and final states in the caller's order."""
-        dilation = self.dilation[layer]
-        packing, inputs = batch.packing, batch.inputs
-        sizes = {name: leaf.width or 0 for name, (leaf, _) in self.traced(layer).graph.states.items()}
-        begin = self._begin(sizes, state, batch.packing.batch, dilation, entering)
-        chains = None
-        if dilation > 1:
-            chains = Chains(packing.steps, packing.batch, batch.lengths, dilation, reverse)
-            outer, packing = (
-                packing,
-                Packing(chains.chain_steps, dilation * packing.batch, chains.lengths, entering.device),
-            )
-            entering = packing.pack(chains.split(outer.unpack(entering)))
-            begin = {name: chains.begin(value) for name, value in begin.items()}
-            inputs = {name: _chain_input(chains, value) for name, value in inputs.items()}
-        output, final = self._run_cell(layer, reverse, weights, entering, begin, packing, inputs, batch.training)
-        if chains is not None:
-            output = batch.packing.pack(chains.join(packing.unpack(output)))
-            final = {name: chains.end(value) for name, value in final.items()}
-        return output, final
-
-    def _run_cell(
-        self,
-        layer: int,
-        reverse: bool,
-        weights: Mapping[str, Tensor],
-        entering: Tensor,
-        begin: States,
-        packing: Packing,
-        inputs: Mapping[str, Tensor],
-        training: bool,
-    ) -> tuple[Tensor, States]:
-        extra = {name: _extra(self.cell, name, value, packing) for name, value in inputs.items()}
-        known = tuple((name, width, rate) for name, (_, width, rate) in extra.items())
-        form = self.form(layer, training, known)
-        cell_traced = traced(self.cell, form)
-        masks = {name: self._mask(node, packing, entering) for name, node in cell_traced.masks.items()}
-        dropped = _drop_weights(cell_traced, weights, self.weight_dropout if training else 0.0)
-        tensors = {("input", "x"): entering}
-        tensors |= {("input", name): value for name, (value, _, _) in extra.items()}
-        tensors |= {("input", name): mask for name, mask in masks.items()}
-        tensors |= {("state", name): packing.sort(value) for name, value in begin.items()}
-        tensors |= {("weight", name): dropped[name] for name in cell_traced.weights}
-        call = Call(self.cell, form, packing.layout, reverse, tuple(tensors))
-        output, *finals = choose(self.backend, entering.device.type).run(call, list(tensors.values()))
-        return output, {name: packing.unsort(value) for name, value in zip(begin, finals, strict=True)}
-
-    def _mask(self, node: Node, packing: Packing, like: Tensor) -> Tensor:
-        """Zoneout: 1 where the new value is taken. Recurrent dropout: 1/keep where kept, one mask for all steps."""
-        rows = packing.layout.rows if node.rate is Rate.STEP else packing.batch
-        kind, _, name = str(node.data).partition(".")
-        keep = 1.0 - (dict(self.zoneout)[name] if kind == "zoneout" else self.recurrent_dropout)
-        mask = torch.empty(rows, node.width or 1, dtype=like.dtype, device=like.device).bernoulli_(keep)
-        return mask if kind == "zoneout" else mask / keep
-
-    def _begin(self, sizes: dict[str, int], state: States | None, batch: int, dilation: int, like: Tensor) -> States:
-        shapes = {name: (batch, size) if dilation == 1 else (dilation, batch, size) for name, size in sizes.items()}
-        if state is None:
-            return {name: like.new_zeros(shape) for name, shape in shapes.items()}
-        if set(state) != set(shapes):
-            raise ShapeError(f"state: expected {', '.join(shapes)}, got {', '.join(state)}")
-        for name, shape in shapes.items():
-            if tuple(state[name].shape) != shape:
-                raise ShapeError(f"state '{name}': expected shape {shape}, got {tuple(state[name].shape)}")
-        return {name: state[name] for name in shapes}
-
-
-@dataclass(frozen=True)
-class _Batch:
-    packing: Packing
-    lengths: Sequence[int] | Tensor | None
-    inputs: Mapping[str, Tensor]
-    training: bool
-
-
-def _extra(cell: Cell, name: str, value: Tensor, packing: Packing) -> tuple[Tensor, int | None, Rate]:
-    """A further input, packed: [T, B, W] per step or [B, W] per sequence; without W where it is one number."""
-    number = cell.sizes.get(name) == "number"
-    whole = value.unsqueeze(-1) if number else value
-    if whole.dim() == 3 and whole.shape[:2] == (packing.steps, packing.batch):
-        return packing.pack(whole), None if number else whole.shape[-1], Rate.STEP
-    if whole.dim() == 2 and whole.shape[0] == packing.batch:
-        return packing.sort(whole), None if number else whole.shape[-1], Rate.SEQUENCE
-    width = "" if number else ", W"
-    raise ShapeError(
-        f"input '{name}': expected [{packing.steps}, {packing.batch}{width}] (per step) or [{packing.batch}{width}] "
-        f"(per sequence), got {list(value.shape)}"
-    )
-
-
-def _chain_input(chains: Chains, value: Tensor) -> Tensor:
-    if value.shape[0] == chains.steps and value.dim() > 1 and value.shape[1] == chains.batch:
-        return chains.split(value) if value.dim() == 3 else chains.split(value.unsqueeze(-1)).squeeze(-1)
-    return value.repeat(chains.dilation, *[1] * (value.dim() - 1))
-
-
-def _drop_weights(cell_traced: Traced, weights: Mapping[str, Tensor], rate: float) -> Mapping[str, Tensor]:
-    """DropConnect on the recurrent matrices (Merity et al. 2018): one mask for all steps of this run."""
-    if not rate:
-        return weights
-    dropped = dict(weights)
-    for name, first, columns in {(b.weight, b.column, b.columns) for b in cell_traced.recurrent_blocks()}:
-        mask = torch.ones_like(dropped[name])
-        mask[:, first : first + columns] = drop(mask[:, first : first + columns], rate)
-        dropped[name] = dropped[name] * mask
-    return dropped
+    def check_state(self, state: Sequence[States], batch: int) -> None:
+        """Raise ShapeError where a carried state is not one of this stack and of `batch` sequences."""
+        if len(state) != len(self.runs):
+            raise ShapeError(f"state: expected {len(self.runs)} (one per layer and direction), got {len(state)}")
+        for values, (layer, _) in zip(state, self.runs, strict=True):
+            shapes = self.state_shapes(layer, batch)
+            if set(values) != set(shapes):
+                raise ShapeError(f"state: expected {', '.join(shapes)}, got {', '.join(values)}")
+            for name, shape in shapes.items():
+                if values[name].shape != shape:
+                    got = list(values[name].shape)
+                    raise ShapeError(f"state '{name}' of layer {layer}: expected shape {list(shape)}, got {got}")
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: Sequence[States]) -> list[States]:
@@ -254,17 +151,17 @@ def make_stack(
     hidden_size: int,
     num_layers: int,
     *,
-    sizes: Sequence[int] | None,
-    bidirectional: bool,
-    dropout: float,
-    recurrent_dropout: float,
-    zoneout: float | Mapping[str, float],
-    weight_dropout: float,
-    residual: bool,
-    skip: bool,
-    dilation: int | Sequence[int],
-    backend: str | None,
-    options: Mapping[str, Any],
+    sizes: Sequence[int] | None = None,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    zoneout: float | Mapping[str, float] = 0.0,
+    weight_dropout: float = 0.0,
+    residual: bool = False,
+    skip: bool = False,
+    dilation: int | Sequence[int] = 1,
+    backend: str | None = None,
+    **options: Any,
 ) -> Stack:
     """A checked `Stack`.
 
@@ -272,21 +169,24 @@ def make_stack(
         ConfigError: for a number out of range, an unknown cell, option or state, or fields that contradict each other.
     """
     found = find_cell(cell)
-    rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
     zones = dict(zoneout) if isinstance(zoneout, Mapping) else dict.fromkeys(found.states, zoneout)
-    for name, rate in {**rates, **{f"zoneout of {state}": rate for state, rate in zones.items()}}.items():
-        if not 0.0 <= rate < 1.0:
-            raise ConfigError(f"{name}: expected a probability, at least 0 and below 1, got {rate}")
     for name in zones:
         if name not in found.states:
             raise ConfigError(f"zoneout: cell '{found.name}' has no state '{name}'; it has {', '.join(found.states)}")
+    rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
+    rates |= {f"zoneout of {state}": rate for state, rate in zones.items()}
+    for name, rate in rates.items():
+        if not 0.0 <= rate < 1.0:
+            raise ConfigError(f"{name}: expected a probability, at least 0 and below 1, got {rate}")
     widths = tuple(sizes) if sizes is not None else (hidden_size,) * num_layers
     steps = (dilation,) * len(widths) if isinstance(dilation, int) else tuple(dilation)
     if len(steps) != len(widths):
         raise ConfigError(f"dilation: expected one number, or {len(widths)} (one per layer), got {len(steps)}")
-    for name, values in {"input_size": (input_size,), "a layer's size": widths or (0,), "dilation": steps}.items():
-        if min(values, default=1) < 1:
-            raise ConfigError(f"{name}: expected a whole number from 1, got {min(values)}")
+    layers = {"num_layers": (len(widths),), "hidden_size": widths} if sizes is None else {"sizes": widths or (0,)}
+    for name, values in {"input_size": (input_size,), **layers, "dilation": steps}.items():
+        for value in values:
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"{name}: expected a whole number from 1, got {value}")
     stack = Stack(
         found, input_size, widths, bidirectional, dropout, recurrent_dropout,
         tuple((state, rate) for state, rate in zones.items() if rate), weight_dropout, residual, skip, steps, backend,

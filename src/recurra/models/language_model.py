@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from recurra.data import IGNORED
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent, States, map_state
-
-IGNORED = -100
-"""Target of a position that is not scored: padding."""
 
 
 class LanguageModel(nn.Module):
@@ -52,9 +50,10 @@ class LanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -(embedding_dim**-0.5), embedding_dim**-0.5)
         if tie_weights:
             if self.embedding is None or embedding_dim != stack.output_size:
+                width, got = stack.output_size, embedding_dim or "one-hot input"
                 raise ConfigError(
-                    f"tie_weights: expected an embedding as wide as the stack's output, got {embedding_dim or 'one-hot'} "
-                    f"and {stack.output_size}; set embedding_dim to {stack.output_size}"
+                    f"tie_weights: expected an embedding as wide as the stack's output, {width}, got {got}; "
+                    f"set embedding_dim to {width}"
                 )
             self.output.weight = self.embedding.weight
 
@@ -75,8 +74,8 @@ class LanguageModel(nn.Module):
             x = self.embedding(tokens)  # [T, B] -> [T, B, E]
         else:
             x = one_hot(tokens, self.vocabulary).to(self.output.weight.dtype)  # [T, B] -> [T, B, V]
-        output, state = self.stack(self.dropout(x), state, lengths)
-        return self.dropout(output), state
+        output, final = self.stack(self.dropout(x), state, lengths)
+        return self.dropout(output), final
 
     def logits(self, features: Tensor) -> Tensor:
         """[..., F] -> [..., V]"""
@@ -95,9 +94,9 @@ class LanguageModel(nn.Module):
         self, tokens: Tensor, state: Sequence[States] | None, lengths: Sequence[int] | Tensor | None = None
     ) -> tuple[Tensor, list[States]]:
         """Log-probabilities [B, V] of the token after each row of tokens [T, B], and the state there."""
-        features, state = self(tokens, state, lengths)
+        features, final = self(tokens, state, lengths)
         last = features[-1] if lengths is None else _last(features, torch.as_tensor(lengths))
-        return torch.log_softmax(self.logits(last), -1), state
+        return torch.log_softmax(self.logits(last), -1), final
 
 
 def _last(features: Tensor, lengths: Tensor) -> Tensor:

@@ -40,8 +40,7 @@ def _layers(model: nn.Module, path: str = "") -> Iterator[tuple[str, dict[str, T
     """Each layer's name and weights, in the model's order; a stack gives one for each layer and direction."""
     if isinstance(model, Recurrent):
         stack = model.stack
-        for index, weights in enumerate(model.weights()):
-            layer, reverse = divmod(index, stack.directions)
+        for (layer, reverse), weights in zip(stack.runs, model.weights(), strict=True):
             yield f"{stack.cell.name} layer {layer + 1}{', reverse' if reverse else ''}", weights
         return
     own = dict(model.named_parameters(recurse=False))

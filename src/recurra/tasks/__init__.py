@@ -96,7 +96,9 @@ def load(folder: Path | str) -> LanguageModelRun:
     file = path / "config.yaml"
     if not file.is_file():
         what = "a file" if path.is_file() else "a folder without config.yaml" if path.is_dir() else "nothing"
-        raise FolderError(f"{path}: expected the folder of a trained model, found {what}; give a folder that recurra made")
+        raise FolderError(
+            f"{path}: expected the folder of a trained model, found {what}; give a folder that recurra made"
+        )
     try:
         options_of(str(read_yaml(file).get("task", "")))
     except ConfigError as error:

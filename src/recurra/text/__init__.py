@@ -83,11 +83,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
     try:
         fields = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise FolderError(f"{path}: cannot be read ({error.strerror}); give a folder that recurra wrote") from None
+        raise FolderError(f"{path}: cannot be read ({error.strerror}); give a model folder") from None
     except ValueError:
-        raise FolderError(f"{path}: expected JSON, got a truncated or foreign file; take it from a backup") from None
+        raise FolderError(f"{path}: expected JSON, got a truncated or foreign file; restore it") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise FolderError(f"{path}: expected a tokenizer that recurra wrote, got foreign JSON; give recurra's own file")
+        raise FolderError(f"{path}: expected a tokenizer of recurra, got foreign JSON; give a model folder")
     if fields.get("format_version") != FORMAT_VERSION:
         raise FolderError(
             f"{path}: expected format_version {FORMAT_VERSION}, got {fields.get('format_version')!r}; "
@@ -95,7 +95,5 @@ def load_tokenizer(path: Path) -> Tokenizer:
         )
     try:
         return TOKENIZERS[fields["unit"]].from_fields(fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FolderError(
-            f"{path}: expected a whole tokenizer, got a damaged one ({error}); take it from a backup"
-        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FolderError(f"{path}: expected a whole tokenizer, got a damaged one ({error}); restore it") from None

@@ -8,14 +8,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 from recurra.text.decoders import ByteDecoder
 from recurra.text.tokenizer import Tokenizer, pieces, sentence_tokens, strings
 
 DEFAULT_SIZE = 8000
-# Characters that merges are learned from: more would change few merges, while the memory of learning grows with
-# the number of different words (a text without spaces, such as Chinese, has as many as it has clauses).
-SAMPLE = 1 << 24
+# Bytes of different words that merges are learned from. Learning takes up to 85 times as much memory, here half a
+# gigabyte; a longer text gives hardly other merges. A text without spaces, such as Chinese, has as many words as
+# clauses: 6 MiB of it count; of English, whose words repeat, over 20 MiB.
+SAMPLE = 6 << 20
 
 
 class BPE(Tokenizer):
@@ -37,8 +38,9 @@ class BPE(Tokenizer):
         super().__init__(known + 2 * sentences, sentence_tokens(sentences, known))
         self.vocabulary, self.merges = list(vocabulary), list(merges)
         self._bytes = [bytes(BYTE_OF[symbol] for symbol in token) for token in self.vocabulary]
-        if missing := set(BYTE_OF) - set(self.vocabulary):
-            raise ValueError(f"vocabulary lacks {len(missing)} of the 256 bytes")
+        needed = {*BYTE_OF, *(part for left, right in merges for part in (left, right, left + right))}
+        if missing := needed - set(self.vocabulary):
+            raise ConfigError(f"vocabulary: expected every byte and merge, got none of {min(missing)!r}; mend it")
         self._library = _library_tokenizer(vocabulary, merges)
 
     @classmethod
@@ -50,7 +52,7 @@ class BPE(Tokenizer):
     def learn(cls, chunks: Iterable[str], size: int, min_count: int = 1, sentences: bool = False) -> Self:
         """Learn merges up to `size` tokens, of pairs seen `min_count` times and at least twice.
 
-        Of a text longer than `SAMPLE` characters, pieces spread evenly over its length are used.
+        Of a text of more than `SAMPLE` bytes, pieces spread evenly over its length are used.
         """
         from tokenizers import Tokenizer as Library
         from tokenizers import models, trainers
@@ -96,20 +98,20 @@ class BPE(Tokenizer):
 
 
 def spread_sample(texts: Iterable[str], limit: int) -> list[str]:
-    """Pieces at even distances, of at most `limit` characters together, from a text of unknown length.
+    """Texts at even distances, whose different words have at most `limit` bytes, from any number of them.
 
-    Whenever they grow too many, every other one is dropped and from then on only every other one kept.
+    Words are counted once per text. Whenever they grow too many, every other text is dropped, and from then on only
+    every other one kept.
     """
-    sample: list[str] = []
-    total, stride = 0, 1
+    sample: list[tuple[str, int]] = []
+    stride = 1
     for number, text in enumerate(texts):
         if number % stride == 0:
-            sample.append(text)
-            total += len(text)
-            while total > limit and len(sample) > 1:
+            sample.append((text, len("".join(set(text.split())).encode())))
+            while sum(size for _, size in sample) > limit and len(sample) > 1:
                 del sample[1::2]
-                total, stride = sum(map(len, sample)), stride * 2
-    return sample
+                stride *= 2
+    return [text for text, _ in sample]
 
 
 def _byte_of_symbol() -> dict[str, int]:

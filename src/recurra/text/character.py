@@ -40,12 +40,14 @@ class Character(Tokenizer):
             counts[: len(seen)] += seen
         if sentences:  # line ends separate the sentences and are in none
             counts[[ord("\n"), ord("\r")]] = 0
-        if not counts.any():
-            raise DataError("expected a text with characters to learn, got an empty one; give a longer text")
-        common = np.argsort(-counts, kind="stable")
-        limit = options.vocabulary_size and max(options.vocabulary_size - 1 - 2 * sentences, 1)
-        kept = [int(code) for code in common[:limit] if counts[code] >= options.min_count and counts[code]]
-        return cls([chr(code) for code in sorted(kept)], sentences)
+        limit = None if options.vocabulary_size is None else options.vocabulary_size - 1 - 2 * sentences
+        common = np.argsort(-counts, kind="stable")[:limit]
+        kept = sorted(int(code) for code in common if counts[code] >= max(options.min_count, 1))
+        if not kept:
+            raise DataError(
+                f"expected characters seen min_count={options.min_count} times, got none; give a longer text"
+            )
+        return cls([chr(code) for code in kept], sentences)
 
     def encode_pieces(self, texts: Sequence[str]) -> list[np.ndarray]:
         return [self._table[_code_points(text)] for text in texts]

@@ -47,9 +47,9 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         with open_binary(path) as file:
             yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again") from None
+        raise DataError(f"{path}: expected whole gzip, got a damaged file ({error}); fetch it again") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the path and its rights") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check path and rights") from None
 
 
 def read_blocks(source: Path | Span) -> Iterator[bytes]:

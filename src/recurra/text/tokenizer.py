@@ -128,7 +128,7 @@ class Tokenizer(ABC):
     def encode_sentences(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The token numbers of each sentence between the start and the stop token. Needs sentences mode."""
         if self.start_id is None or self.stop_id is None:
-            raise DataError("expected a tokenizer with start and stop tokens, got one of mode=stream; use encode_batch")
+            raise DataError("expected a tokenizer of mode=sentences, got one of mode=stream; use encode_batch")
         return [np.array([self.start_id, *ids, self.stop_id]) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -150,9 +150,7 @@ class Tokenizer(ABC):
             with written_aside(Path(path)) as file:
                 file.write(json.dumps(self.to_json(), ensure_ascii=True, indent=0).encode())
         except OSError as error:
-            raise FolderError(
-                f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
-            ) from None
+            raise FolderError(f"{path}: cannot be written ({error.strerror}); free some space") from None
 
 
 def check_unicode(text: str) -> None:

@@ -57,12 +57,21 @@ class Word(Tokenizer):
     ) -> None:
         """Number `words` from `first` on; `specials` are numbered as given, or [UNK] alone after the words."""
         after = first + len(words)
-        super().__init__(after, {UNKNOWN: after} if specials is None else specials)
-        self.size = max(after, *(number + 1 for number in self.specials.values()))
+        specials = {UNKNOWN: after} if specials is None else specials
+        numbers = [*range(first, after), *specials.values()]
+        super().__init__(max(numbers) + 1, specials)
+        if len(set(numbers)) != len(numbers) or min(numbers) < 0:
+            raise ConfigError(
+                f"expected numbers of their own for special tokens, beside words {first} to {after - 1}, "
+                f"got {specials}; renumber them"
+            )
+        if len(set(words)) != len(words):
+            raise ConfigError("expected different words, got one twice; mend the list")
         self.words, self.first = list(words), first
         self.split, self.lowercase, self.keep_punctuation = split, lowercase, keep_punctuation
         self._numbers = {word: number for number, word in enumerate(words, first)}
-        self._pattern = _pattern(split, self.start_id is None, NUMBER in self.specials, keep_punctuation)
+        self._unknown, self._number = self.specials[UNKNOWN], self.specials.get(NUMBER)
+        self._pattern = _pattern(split, self.start_id is None, self._number is not None, keep_punctuation)
 
     @classmethod
     def given(cls, words: Sequence[str], *, start: int, stop: int, other: int, first: int = 1) -> Self:
@@ -73,18 +82,10 @@ class Word(Tokenizer):
         [3, 1, 2, 5, 4]
         """
         specials = {UNKNOWN: other, START: start, STOP: stop}
-        ranks = range(first, first + len(words))
-        if len({*specials.values(), *ranks}) != len(words) + 3 or first < 0 or min(specials.values()) < 0:
-            raise ConfigError(
-                f"expected numbers of their own for start, stop and other, beside words {first} to "
-                f"{ranks.stop - 1}, got start={start}, stop={stop}, other={other}; renumber them"
-            )
         tokenizer = cls(words, specials, first=first, lowercase=True, keep_punctuation=False)
         for word in words:
             if tokenizer.divide(word) != [word]:
                 raise ConfigError(f"expected one lower-case word without punctuation, got {word!r}; mend the list")
-        if len(tokenizer._numbers) != len(words):
-            raise ConfigError("expected different words, got one twice; mend the list")
         return tokenizer
 
     @classmethod
@@ -97,11 +98,11 @@ class Word(Tokenizer):
             counts = Counter({word: count for word, count in counts.items() if not _is_number(word)})
         newline = [] if sentences else [NEWLINE]  # always known: it is where generation starts
         counts.pop(NEWLINE, None)
-        if not counts:
-            raise DataError("expected a text with words to learn, got none; give a longer text")
         extra = 1 + options.number_token + 2 * sentences
         limit = None if options.vocabulary_size is None else options.vocabulary_size - extra - len(newline)
         frequent = [word for word in counts if counts[word] >= options.min_count]
+        if not frequent:
+            raise DataError(f"expected words seen min_count={options.min_count} times, got none; give a longer text")
         common = sorted(frequent, key=lambda word: (-counts[word], word))
         words = newline + common[:limit]
         known = len(words)
@@ -113,7 +114,8 @@ class Word(Tokenizer):
     def excluded_ids(self) -> tuple[int, ...]:
         """Tokens that are never generated: unknown, start, and numbers that stand for nothing."""
         used = {*range(self.first, self.first + len(self.words)), *self.specials.values()}
-        return tuple(sorted({*super().excluded_ids, *range(self.size)} - used | {*super().excluded_ids}))
+        unused = set(range(self.size)) - used
+        return tuple(sorted({*super().excluded_ids, *unused}))
 
     def divide(self, text: str) -> list[str]:
         """The words of a text, before they are looked up."""
@@ -123,9 +125,9 @@ class Word(Tokenizer):
         return [np.array([self._number_of(word) for word in self.divide(text)], np.int64) for text in texts]
 
     def _number_of(self, word: str) -> int:
-        if NUMBER in self.specials and _is_number(word):
-            return self.specials[NUMBER]
-        return self._numbers.get(word, self.specials[UNKNOWN])
+        if self._number is not None and _is_number(word):
+            return self._number
+        return self._numbers.get(word, self._unknown)
 
     def token(self, token_id: int) -> str:
         if token_id in self._names:
@@ -188,11 +190,15 @@ def _joiners() -> str:
 @cache
 def _pattern(split: str, newline: bool, numbers: bool, keep_punctuation: bool) -> re.Pattern[str]:
     """The regular expression that finds the words of a text."""
-    if split == "space":
-        words = [r"\S+"]
-    else:
-        number = rf"{_NUMBER}(?![^\W_]|[{_joiners()}])"  # all of a run of letters and digits, or none of it
-        word = rf"(?:[^\W_]+|[{_joiners()}]+)+"
-        mark = r"\S"  # the alternatives before it have left nothing else
-        words = [number] * numbers + [word] + [mark] * keep_punctuation
-    return re.compile("|".join([NEWLINE] * newline + words))
+    joiners = _joiners()
+    splits = {
+        "space": [r"\S+"],
+        "punctuation": [
+            rf"{_NUMBER}(?![^\W_]|[{joiners}])" if numbers else "",  # all of a run of letters and digits, or none
+            rf"(?:[^\W_]+|[{joiners}]+)+",
+            r"\S" if keep_punctuation else "",  # the alternatives before it have left nothing else
+        ],
+    }
+    if split not in splits:
+        raise ConfigError(f"split: expected {' or '.join(splits)}, got {split!r}")
+    return re.compile("|".join(filter(None, [NEWLINE if newline else "", *splits[split]])))

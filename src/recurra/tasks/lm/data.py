@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from recurra.data import Encoded, check_window, encode_file, find_splits
 from recurra.data.encode import token_type
+from recurra.data.splits import check_text, existing
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.lm.options import LMConfig
 from recurra.text import Tokenizer, train_tokenizer
@@ -54,10 +57,19 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
     folder.mkdir(parents=True, exist_ok=True)
     spans = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     parts = {
-        name: encode_file(span, tokenizer, folder / f"{name}.tokens") for name, span in spans.items() if span is not None
+        name: encode_file(span, tokenizer, folder / f"{name}.tokens")
+        for name, span in spans.items()
+        if span is not None
     }
     _write_counts(folder, parts)
     return _check(config, Text(tokenizer, parts["train"], parts["valid"], parts.get("test")))
+
+
+@contextmanager
+def encoded(path: Path, tokenizer: Tokenizer) -> Iterator[Part]:
+    """One text file as tokens, in a temporary place. Errors: DataError."""
+    with TemporaryDirectory(prefix="recurra-") as folder:
+        yield encode_file(check_text(existing(path)), tokenizer, Path(folder) / "tokens")
 
 
 def _write_counts(folder: Path, parts: Mapping[str, Part]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class StreamJob:
         self.monitor = f"nats_per_{config.unit_name}"
         self.evaluate, self.sample = evaluate, sample
 
-    def loss(self, batch: Any, state: list[States] | None) -> BatchLoss:
+    def loss(self, batch: Any, state: Any) -> BatchLoss:
         stop, steps = batch.start + len(batch.inputs), len(batch.inputs)
         first = max(0, stop - self.window)  # where this window begins, and, from there, where the next one does
         following = max(0, min(stop + self.config.bptt, self.batches.length) - self.window) - first
@@ -68,7 +68,7 @@ class SentenceJob:
         self.monitor = f"nats_per_{config.unit_name}"
         self.evaluate, self.sample = evaluate, sample
 
-    def loss(self, batch: Any, state: None) -> BatchLoss:
+    def loss(self, batch: Any, state: Any) -> BatchLoss:
         features, _ = self.model(to_device(batch.inputs, self.model), None, batch.lengths)
         nats = self.model.nats(features, to_device(batch.targets, self.model))
         return batch_loss(self.config, nats, batch.targets, None)

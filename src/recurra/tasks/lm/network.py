@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from recurra.cells import find_cell
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent
 from recurra.models.language_model import LanguageModel
@@ -17,6 +20,7 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
     Errors: ConfigError for options that the cell lacks or that contradict each other.
     """
     dtype = getattr(torch, config.dtype)
+    options: dict[str, Any] = find_cell(config.cell).check_options(config.cell_options)
     dilation = config.dilation or [1]
     init = {} if config.forget_bias is None else {"b*.f": config.forget_bias}
     with torch.device(device):
@@ -37,7 +41,7 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
             init_range=config.init_range,
             backend=config.backend,
             dtype=dtype,
-            **config.cell_options,
+            **options,
         )
         model = LanguageModel(
             vocabulary,

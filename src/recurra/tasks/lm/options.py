@@ -41,5 +41,7 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
     @model_validator(mode="after")
     def _check_lm(self) -> Self:
         if self.mode == "sentences" and self.bptt_window is not None:
-            raise ConfigError("bptt_window has no effect with mode=sentences, where every sentence is whole; leave it out")
+            raise ConfigError(
+                "bptt_window has no effect with mode=sentences, where every sentence is whole; leave it out"
+            )
         return self

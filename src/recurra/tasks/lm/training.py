@@ -11,7 +11,6 @@ from typing import Any, Self
 from recurra.backends import explain
 from recurra.data import summarise
 from recurra.errors import ConfigError
-from recurra.models.language_model import LanguageModel
 from recurra.models.weights import count_weights
 from recurra.tasks.lm.card import model_card
 from recurra.tasks.lm.data import Text, prepare
@@ -20,7 +19,17 @@ from recurra.tasks.lm.network import build, check_device
 from recurra.tasks.lm.options import LMConfig
 from recurra.tasks.lm.run import TOKENIZER, LanguageModelRun
 from recurra.text import load_tokenizer
-from recurra.training import DataSummary, Event, Finished, ModelSummary, RunFolder, read_weights, seed_everything, train
+from recurra.training import (
+    DataSummary,
+    Event,
+    Finished,
+    Job,
+    ModelSummary,
+    RunFolder,
+    read_weights,
+    seed_everything,
+    train,
+)
 from recurra.training.run_folder import check_free
 from recurra.training.tensor_files import load_weights
 
@@ -85,7 +94,7 @@ class LMTraining:
         for event in train(self.job, self.config, self.folder, self.resumed):
             yield self._finish(event) if isinstance(event, Finished) else event
 
-    def _job(self) -> StreamJob | SentenceJob:
+    def _job(self) -> Job:
         config, text = self.config, self.text
         start_id = text.tokenizer.start_id
         if start_id is None:
@@ -97,7 +106,7 @@ class LMTraining:
 
     def _sample(self) -> str | None:
         run = LanguageModelRun(self.folder.path, self.config, self.text.tokenizer, self.model)
-        return run.generate(length=SAMPLE, seed=self.config.seed)[0] if run.can_start else None
+        return run.generate(length=SAMPLE, seed=self.config.seed)[0] if run.start else None
 
     def _data_facts(self) -> dict[str, Any]:
         facts = summarise(self.text.parts, self.text.tokenizer)
@@ -169,5 +178,3 @@ def inherit(config: LMConfig) -> LMConfig:
             elif given != theirs and name not in REGULARISATION:
                 raise ConfigError(f"{name}={given}: the model in {config.init_from} has {name}={theirs}; leave it out")
     return config.model_copy(update=update)
-
-

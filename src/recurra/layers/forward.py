@@ -1,0 +1,149 @@
+"""How a packed batch runs through a stack: the wrappers around the cell, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout as drop
+from torch.nn.utils.rnn import PackedSequence
+
+from recurra.backends import Call, choose
+from recurra.equations import Form, Traced
+from recurra.equations.graph import Node, Rate
+from recurra.equations.plans import traced
+from recurra.layers.batch import Batch, FurtherInput, close_batch, open_batch
+from recurra.layers.dilation import Chains
+from recurra.layers.stack import Stack, States
+
+
+def run(
+    stack: Stack,
+    weights: Sequence[Mapping[str, Tensor]],
+    x: Tensor | PackedSequence,
+    state: Sequence[States] | None,
+    lengths: Sequence[int] | Tensor | None,
+    inputs: Mapping[str, Tensor],
+    *,
+    training: bool,
+    batch_first: bool,
+) -> tuple[Any, list[States]]:
+    """Run x through all layers; the output in the form of x, and the final states.
+
+    `weights` and `state` hold one entry for each layer and direction (`stack.runs`).
+
+    Raises:
+        ShapeError, LengthsError: where shapes do not fit.
+    """
+    rows, batch = open_batch(stack, x, lengths, inputs, next(iter(weights[0].values()), None), batch_first)
+    if state is None:
+        shapes = [stack.state_shapes(layer, batch.packing.batch) for layer, _ in stack.runs]
+        state = [{name: rows.new_zeros(shape) for name, shape in named.items()} for named in shapes]
+    stack.check_state(state, batch.packing.batch)
+    output, final = _run_layers(stack, weights, rows, batch, state, training)
+    return close_batch(output, batch, x, batch_first), final
+
+
+def _run_layers(
+    stack: Stack,
+    weights: Sequence[Mapping[str, Tensor]],
+    source: Tensor,
+    batch: Batch,
+    state: Sequence[States],
+    training: bool,
+) -> tuple[Tensor, list[States]]:
+    """Packed rows [N, I] -> [N, output_size]"""
+    below, outputs, finals = source, [], []
+    for layer in range(stack.num_layers):
+        entering = torch.cat([source, below], -1) if layer and stack.skip else below
+        directions = []
+        for direction in range(stack.directions):
+            index = layer * stack.directions + direction
+            one = _OneRun(stack, layer, bool(direction), training)
+            output, final = one.run(weights[index], entering, state[index], batch)
+            directions.append(output)
+            finals.append(final)
+        below = torch.cat(directions, -1) if len(directions) > 1 else directions[0]
+        if stack.residual and below.shape[-1] == entering.shape[-1]:
+            below = below + entering
+        outputs.append(below)
+        if stack.dropout and training and layer < stack.num_layers - 1:
+            below = drop(below, stack.dropout)
+    return (torch.cat(outputs, -1) if stack.skip else below), finals
+
+
+@dataclass(frozen=True)
+class _OneRun:
+    """One layer in one direction."""
+
+    stack: Stack
+    layer: int
+    reverse: bool
+    training: bool
+
+    def run(
+        self, weights: Mapping[str, Tensor], entering: Tensor, begin: States, batch: Batch
+    ) -> tuple[Tensor, States]:
+        """Packed output, and final states in the caller's order of sequences."""
+        rates = {name: further.rate for name, further in batch.inputs.items()}
+        form = self.stack.form(self.layer, self.training, rates)
+        known = traced(self.stack.cell, form)
+        if self.training and self.stack.weight_dropout:
+            weights = _drop_weights(known, weights, self.stack.weight_dropout)
+        batch = self._with_masks(known, batch, entering)
+        if self.stack.dilation[self.layer] == 1:
+            return self._run_cell(form, known, weights, entering, begin, batch)
+        chains = Chains(batch.packing, self.stack.dilation[self.layer], self.reverse, entering.device)
+        begin = {name: chains.begin(value) for name, value in begin.items()}
+        output, final = self._run_cell(form, known, weights, chains.split(entering), begin, batch.split(chains))
+        return chains.join(output), {name: chains.end(value) for name, value in final.items()}
+
+    def _run_cell(
+        self,
+        form: Form,
+        known: Traced,
+        weights: Mapping[str, Tensor],
+        entering: Tensor,
+        begin: States,
+        batch: Batch,
+    ) -> tuple[Tensor, States]:
+        packing = batch.packing
+        tensors = {("input", "x"): entering}
+        for name, further in batch.inputs.items():
+            per_step = further.rate is Rate.STEP
+            tensors["input", name] = further.values if per_step else packing.sort(further.values)
+        tensors |= {("state", name): packing.sort(begin[name]) for name in self.stack.cell.states}
+        tensors |= {("weight", name): weights[name] for name in known.weights}
+        call = Call(self.stack.cell, form, packing.layout, self.reverse, tuple(tensors))
+        output, *finals = choose(self.stack.backend, entering.device.type).run(call, list(tensors.values()))
+        return output, {name: packing.unsort(v) for name, v in zip(self.stack.cell.states, finals, strict=True)}
+
+    def _with_masks(self, known: Traced, batch: Batch, like: Tensor) -> Batch:
+        """The masks that zoneout and recurrent dropout read, as further inputs."""
+        masks = {}
+        for name, node in known.masks.items():
+            rows = batch.packing.layout.rows if node.rate is Rate.STEP else batch.packing.batch
+            masks[name] = FurtherInput(self._mask(node, like.new_empty(rows, node.width or 1)), node.width, node.rate)
+        return Batch(batch.packing, {**batch.inputs, **masks})
+
+    def _mask(self, node: Node, empty: Tensor) -> Tensor:
+        """Zoneout: 1 where the new value is taken. Recurrent dropout: 1/keep where kept, one mask for all steps."""
+        kind, _, name = str(node.data).partition(".")
+        if kind == "zoneout":
+            return empty.bernoulli_(1.0 - dict(self.stack.zoneout)[name])
+        keep = 1.0 - self.stack.recurrent_dropout
+        return empty.bernoulli_(keep) / keep
+
+
+def _drop_weights(known: Traced, weights: Mapping[str, Tensor], rate: float) -> Mapping[str, Tensor]:
+    """DropConnect on the recurrent matrices (Merity et al. 2018): one mask for all steps of this run."""
+    dropped = dict(weights)
+    # Without repeats but in order (a set's order changes from process to process, and the masks drawn with it).
+    for name, first, columns in dict.fromkeys((b.weight, b.column, b.columns) for b in known.recurrent_blocks()):
+        mask = torch.ones_like(dropped[name])
+        mask[:, first : first + columns] = drop(mask[:, first : first + columns], rate)
+        dropped[name] = dropped[name] * mask
+    return dropped

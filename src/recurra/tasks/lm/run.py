@@ -1,0 +1,146 @@
+"""A trained language model: evaluate, score, complete and generate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from recurra.config import GenerationOptions
+from recurra.decoding import Completions, Score, complete, generate, score
+from recurra.decoding.context import evaluating
+from recurra.errors import ConfigError, DataError, FolderError
+from recurra.models.language_model import LanguageModel
+from recurra.models.weights import count_weights
+from recurra.tasks.lm.backward import Backward
+from recurra.tasks.lm.data import Part, encoded, prepare
+from recurra.tasks.lm.job import evaluate, line_end
+from recurra.tasks.lm.network import build, check_device
+from recurra.tasks.lm.options import LMConfig
+from recurra.text import Tokenizer, load_tokenizer
+from recurra.training import read_weights
+from recurra.training.tensor_files import load_weights
+
+TOKENIZER = "tokenizer.json"
+EVALUATION_ROWS = 32
+
+
+class LanguageModelRun:
+    """A trained language model and what it was trained with.
+
+    Attributes:
+        folder: its run folder.
+        config: its options.
+        tokenizer: between text and tokens.
+        model: the network.
+
+    Example:
+        >>> run = recurra.load("runs/lm-corpus")  # doctest: +SKIP
+        >>> run.generate("Once upon", length=100, temperature=0.7)  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path, config: LMConfig, tokenizer: Tokenizer, model: LanguageModel) -> None:
+        self.folder, self.config, self.tokenizer, self.model = folder, config, tokenizer, model
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model in a run folder. Errors: FolderError for missing, damaged or foreign files."""
+        config = cls.read_config(folder)
+        tokenizer = load_tokenizer(folder / TOKENIZER)
+        model = build(config, tokenizer.size)
+        path = folder / "model.safetensors"
+        if not path.is_file():
+            raise FolderError(f"{folder}: has no model.safetensors yet; train on with --resume {folder}")
+        load_weights(model, read_weights(path), path)
+        return cls(folder, config, tokenizer, model.to(check_device(config.device)).eval())
+
+    @staticmethod
+    def read_config(folder: Path) -> LMConfig:
+        try:
+            return LMConfig.from_yaml(folder / "config.yaml")
+        except ConfigError as error:
+            raise FolderError(f"{folder}: expected the folder of a trained model ({error})") from None
+
+    def summary(self) -> dict[str, Any]:
+        """The number of weights of each layer and in total, with the arithmetic."""
+        return count_weights(self.model)
+
+    def evaluate(self, path: Path | str | None = None, batch_size: int | None = None) -> dict[str, float]:
+        """Score every token of a text exactly once.
+
+        Args:
+            path: a text file; None for the test text of the model's training.
+            batch_size: parts of the text scored side by side. It changes the speed, and the result hardly: each part
+                but the first reads some of the text before it, to know its state.
+
+        Returns:
+            Nats, bits and perplexity per token, bits per character, counts; the unit is in each name.
+
+        Errors: DataError for a text that cannot be read, or where there is no test text.
+        """
+        with contextlib.ExitStack() as stack:
+            if path is not None:
+                part: Part | None = stack.enter_context(encoded(Path(path), self.tokenizer))
+            else:
+                part = prepare(self.config, self.folder / "data", self.tokenizer).test
+            if part is None:
+                raise DataError(f"{self.folder}: was trained without a test text; give a file to evaluate on")
+            stack.enter_context(evaluating(self.model))
+            return evaluate(self.model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
+
+    @property
+    def start(self) -> list[int]:
+        """Tokens that a text without a prompt starts from: a line end or the start symbol; none if neither is known."""
+        first = line_end(self.tokenizer) if self.tokenizer.start_id is None else self.tokenizer.start_id
+        return [] if first is None else [first]
+
+    def generate(
+        self, prompt: str | None = None, *, on_text: Callable[[str], None] | None = None, **options: Any
+    ) -> list[str]:
+        """Texts that go on from a prompt (before it, for a backward model), without the prompt.
+
+        Args:
+            prompt: text; without one, generation starts from the state after a line end, or from the start symbol.
+            on_text: called with each piece of the text as it is made, for n=1.
+            options: fields of `recurra.config.GenerationOptions`: length (in tokens), n, temperature, top_k, top_p,
+                greedy, seed, stop.
+
+        Errors: ConfigError for options out of range, DataError for a prompt of which nothing is known.
+        """
+        chosen = GenerationOptions.make(**options)
+        if self.config.direction == "forward":
+            return generate(self.model, self.tokenizer, prompt or "", chosen, start=self.start, on_text=on_text)
+        backward: Any = Backward(self.tokenizer, chosen)
+        read = self.tokenizer.decode([*self.tokenizer.encode(prompt or ""), *self.start])
+        texts = generate(self.model, backward, prompt or "", chosen, start=self.start)
+        before = [text.removesuffix(read) for text in texts]
+        if on_text is not None:
+            on_text(before[0])
+        return before
+
+    def score(self, texts: Sequence[str], end: bool = True) -> list[Score]:
+        """Log-probabilities, in nats, of sentences, each by itself after a line end or the start symbol.
+
+        Args:
+            texts: the sentences.
+            end: count the end of the sentence too: its line end or the stop symbol.
+
+        Errors: DataError where the model knows no line end to start from.
+        """
+        if isinstance(texts, str):
+            raise ConfigError("score: expected a list of sentences, got one str; wrap it in a list")
+        if not self.start:
+            raise DataError(f"{self.folder}: knows no line end, so no sentence can start; train on a text with lines")
+        last = self.start if self.tokenizer.stop_id is None else [self.tokenizer.stop_id]
+        tokenizer: Any = Backward(self.tokenizer) if self.config.direction == "backward" else self.tokenizer
+        return score(self.model, tokenizer, texts, start=self.start, end=last if end else [])
+
+    def complete(self, prompt: str, k: int = 5) -> Completions:
+        """The k likeliest next words with their probabilities, in `words`; a word that the prompt begins is completed.
+
+        Errors: ConfigError for a backward model, DataError for a prompt of which nothing is known.
+        """
+        if self.config.direction == "backward":
+            raise ConfigError(f"{self.folder}: predicts backward, so it knows no next word; use score or generate")
+        return complete(self.model, self.tokenizer, prompt, k, start=self.start)

@@ -9,6 +9,7 @@ import pytest
 
 import recurra
 from recurra.cli.main import main
+from recurra.decoding import Completions
 from recurra.tasks.lm import LMConfig
 
 
@@ -52,7 +53,7 @@ class TrainedStandIn:
 
     def complete(self, prompt, k):
         self.calls.append(("complete", (prompt, k)))
-        return [("apple", 0.5), ("pear", 0.25)][:k]
+        return Completions((("apple", 0.5), ("pear", 0.25))[:k])
 
     def generate(self, prompt=None, *, on_text=None, **options):
         self.calls.append(("generate", (prompt, options)))

@@ -118,7 +118,7 @@ def test_a_closed_pipe_is_quiet():
         "import sys, types, recurra\n"
         "from recurra.cli.main import main\n"
         "words = [('word', 0.5)] * 100_000\n"
-        "recurra.load = lambda folder: types.SimpleNamespace(complete=lambda prompt, k: words)\n"
+        "recurra.load = lambda folder: types.SimpleNamespace(complete=lambda prompt, k: types.SimpleNamespace(words=words, exact=True))\n"
         "sys.exit(main(['complete', 'model', 'x']))"
     )
     read, write = os.pipe()

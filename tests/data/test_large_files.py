@@ -64,10 +64,11 @@ def measure(path: Path, unit: str) -> dict[str, float]:
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 
 
-@pytest.mark.parametrize(("unit", "limit"), [("char", 120e6), ("byte", 120e6), ("bpe", 300e6)])
-def test_memory_does_not_follow_the_size_of_the_file(tmp_path: Path, unit: str, limit: float) -> None:
-    write_text(tmp_path / "text.txt", 12)
-    assert measure(tmp_path / "text.txt", unit)["memory"] < limit
+@pytest.mark.parametrize(("unit", "megabytes"), [("char", 20), ("byte", 20), ("bpe", 4)])
+def test_memory_does_not_follow_the_size_of_the_file(tmp_path: Path, unit: str, megabytes: int) -> None:
+    """Some 50 MB above the imports for characters, and for pairs some 130 MB, mostly for learning them."""
+    write_text(tmp_path / "text.txt", megabytes)
+    assert measure(tmp_path / "text.txt", unit)["memory"] < (250e6 if unit == "bpe" else 100e6)
 
 
 @pytest.mark.slow

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
-from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from recurra.layers.recurrent import Recurrent
 from recurra.models.language_model import LanguageModel
-from recurra.text import BPE, Tokenizer
+from recurra.text import BPE, Byte, Tokenizer
 from recurra.text.bpe import BYTE_OF
 
 SYMBOL_OF = {byte: symbol for symbol, byte in BYTE_OF.items()}
@@ -64,81 +64,62 @@ class Script(nn.Module):
 def enumerate_words(
     model: LanguageModel, tokenizer: Tokenizer, context: Sequence[int], given: bytes, tokens: Sequence[int], depth: int
 ) -> dict[str, float]:
-    """The probability of each word after `context` and then the text `given`, which may begin the word.
+    """The probability of each word after `context` and then the text `given`, which may end in its beginning.
 
-    Runs every sequence of `tokens` up to `depth` of them from scratch, so it is exact for words of fewer bytes.
+    Every sequence of `tokens` up to `depth` of them is run from scratch, all of one length as a batch, until its
+    text decides the word. Exact for words that end within `depth` bytes.
     """
-    begun = re.search(r"[^\W_]*\Z", given.decode())
-    assert begun is not None
+    run = re.search(r"[^\W_]*\Z", given.decode())
+    assert run is not None
+    begin = len(given) - len(run[0].encode())
     masses: dict[str, float] = {}
-    total = 0.0
-    open_sequences: list[tuple[int, ...]] = [()]
-    probability = {(): 1.0}
+    total = 0.0  # of the text beginning with `given`
+    undecided = {(): 1.0}
     for _ in range(depth):
-        rows = [[*context, *sequence] for sequence in open_sequences]
         with torch.no_grad():
-            log_probs, _ = model.next_log_probs(torch.tensor(rows).T, None)
-        following: list[tuple[int, ...]] = []
-        for sequence, row in zip(open_sequences, log_probs.exp().tolist(), strict=True):
+            log_probs, _ = model.next_log_probs(torch.tensor([[*context, *one] for one in undecided]).T, None)
+        following = {}
+        for (sequence, before), row in zip(undecided.items(), log_probs.exp().tolist(), strict=True):
+            old = text_of(tokenizer, sequence)
             for token in tokens:
-                mass = probability[sequence] * row[token]
-                text = spell_all(tokenizer, sequence)
-                new = spell_all(tokenizer, (*sequence, token))
-                if token == tokenizer.stop_id:
-                    new = text + b"\n"
-                if not (new.startswith(given) or given.startswith(new)):
+                mass, new = before * row[token], text_of(tokenizer, (*sequence, token))
+                if len(new) < len(given) and given.startswith(new):
+                    following[*sequence, token] = mass
+                if not new.startswith(given):
                     continue
-                if len(text) < len(given) <= len(new) or (not given and not sequence):
-                    total += mass
-                word = first_word(new[begun.start() :]) if len(new) > len(given) else ""
-                if word is None:
-                    continue  # not UTF-8
-                if word:
+                total += mass if len(old) < len(given) else 0.0
+                word = word_at(new[begin:])
+                if word == "":
+                    following[*sequence, token] = mass
+                elif word is not None:
                     masses[word] = masses.get(word, 0.0) + mass
-                elif token != tokenizer.stop_id and may_go_on(new, given, begun.start()):
-                    following.append((*sequence, token))
-                    probability[(*sequence, token)] = mass
-        open_sequences = following
-    scale = 1.0 / total if given else 1.0
-    return {word: mass * scale for word, mass in masses.items()}
+        undecided = following
+    return {word: mass / (total if given else 1.0) for word, mass in masses.items()}
 
 
-def spell_all(tokenizer: Tokenizer, tokens: Iterable[int]) -> bytes:
-    if hasattr(tokenizer, "token_bytes"):
-        return b"".join(tokenizer.token_bytes(token) for token in tokens)
-    return "".join(tokenizer.token(token) for token in tokens if token != tokenizer.stop_id).encode()
+def text_of(tokenizer: Tokenizer, tokens: Iterable[int]) -> bytes:
+    """The text of some tokens; of the stop token a line end, which is in none of the vocabularies that have one."""
+    parts = []
+    for token in tokens:
+        if token == tokenizer.stop_id:
+            parts.append(b"\n")
+        elif isinstance(tokenizer, Byte | BPE):
+            parts.append(tokenizer.token_bytes(token))
+        else:
+            parts.append(tokenizer.token(token).encode())
+    return b"".join(parts)
 
 
-def first_word(text: bytes) -> str | None:
-    """The word that begins a text if something ends it, "" if nothing does, None if it is not UTF-8 before that."""
-    for end in range(len(text) + 1):
+def word_at(text: bytes) -> str | None:
+    """The word that a text begins with, if what ends it is there; "" while it may go on; None if there is none."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    word = ""
+    for byte in text:
         try:
-            known = text[:end].decode()
+            character = decoder.decode(bytes([byte]))
         except UnicodeDecodeError:
-            continue
-        match = re.match(r"([^\W_]+)[\W_]", known)
-        if match:
-            return match[1]
-    valid = text.decode(errors="ignore")
-    rest = text[len(valid.encode()) :]
-    if not text.startswith(valid.encode()) or not any(is_utf8(rest + bytes(more)) for more in completions(rest)):
-        return None
+            return None
+        if re.fullmatch(r"[\W_]", character):
+            return word or None
+        word += character
     return ""
-
-
-def may_go_on(new: bytes, given: bytes, begin: int) -> bool:
-    """Whether a word may still come: nothing but word characters since `begin`."""
-    return len(new) <= len(given) or re.fullmatch(r"[^\W_]*", new[begin:].decode(errors="ignore")) is not None
-
-
-def is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def completions(rest: bytes) -> Iterable[tuple[int, ...]]:
-    """Every way to go on with up to two bytes, as far as the tests' characters need."""
-    return [(), *product((0x80, 0x94, 0xA9)), *product((0x80, 0x94, 0xA9), repeat=2)] if rest else [()]

@@ -43,10 +43,7 @@ def lstm(
     if peephole:
         i = i + w["p_i"] * s["c"]
     i = torch.sigmoid(i)
-    if coupled:
-        f = 1 - i
-    else:
-        f = torch.sigmoid(gates[1] + (w["p_f"] * s["c"] if peephole else 0))
+    f = 1 - i if coupled else torch.sigmoid(gates[1] + (w["p_f"] * s["c"] if peephole else 0))
     c = f * s["c"] + i * torch.tanh(g)
     if peephole:
         o = o + w["p_o"] * c

@@ -23,7 +23,13 @@ from recurra.training.optimisers import make_optimiser
 EXAMPLE = Path(__file__).parents[2] / "examples" / "min_char_rnn.py"
 HIDDEN, STEPS, RATE, UPDATES = 100, 25, 0.1, 200
 # NumPy's names and shapes, and the parameters of recurra's model that they are.
-NAMES = {"Wxh": "stack.W_ih_l0", "Whh": "stack.W_hh_l0", "bh": "stack.b_l0", "Why": "output.weight", "by": "output.bias"}
+NAMES = {
+    "Wxh": "stack.W_ih_l0",
+    "Whh": "stack.W_hh_l0",
+    "bh": "stack.b_l0",
+    "Why": "output.weight",
+    "by": "output.bias",
+}
 
 
 def plain_loss(weights: dict[str, Any], inputs: list[int], targets: list[int], h: Any) -> tuple[float, Any, Any]:
@@ -94,7 +100,9 @@ def test_two_hundred_updates_equal_numpys(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_example_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_learns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     text = tmp_path / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog\n" * 400)

@@ -32,9 +32,6 @@ from recurra.training.events import (
     to_dict,
 )
 
-UNITS = {"char": "character", "word": "word", "bpe": "token", "byte": "byte"}
-"""What the loss is per, by the option `unit`."""
-
 
 def show(events: Iterable[Event], unit: str = "token", *, as_json: bool = False) -> None:
     """Show each event as it comes; `unit` is what the loss is per: character, word, token."""

@@ -49,7 +49,7 @@ def lm(
     from recurra.cli import display
 
     started = tasks.start("lm", options.data, options, resume=resume)
-    display.show(started.events(), display.UNITS[options.unit], as_json=as_json)
+    display.show(started.events(), options.unit_name, as_json=as_json)
     if not as_json and config is None and resume is None:
         write(_again(options, started.run.folder))
 

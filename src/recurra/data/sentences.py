@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -134,7 +135,7 @@ class Sentences:
         """The position, and what it belongs to."""
         return {"epoch": self.epoch, "position": self.position, **self._identity()}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a saved position. Errors: CheckpointError where it was saved from other data or batches."""
         check_same(state, self._identity())
         self.epoch, self.position = state["epoch"], state["position"]

@@ -77,7 +77,7 @@ def check_text(path: Path) -> Path:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or device"
         raise DataError(f"{path}: expected a text file, got {kind}; give a file")
-    beginning = "".join(islice(read_chunks(path), 1))
+    beginning = "".join(islice(read_chunks(path), 2))
     if len(beginning) < 2:
         raise DataError(f"{path}: expected a text, got {len(beginning)} characters; give a longer text")
     return path

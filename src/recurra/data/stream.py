@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class TokenStream:
             "batch_size": self.batch_size,
         }
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a saved position. Errors: CheckpointError where it was saved from other data or batches."""
         check_same(state, {"length": self.length, "batch_size": self.batch_size})
         self.epoch, self.position = state["epoch"], state["position"]
@@ -146,7 +147,7 @@ def check_window(tokens: np.ndarray, window: int, meaning: str, name: str) -> No
         )
 
 
-def check_same(state: dict[str, int], here: dict[str, int]) -> None:
+def check_same(state: Mapping[str, Any], here: dict[str, int]) -> None:
     """Refuse a saved position that belongs to other data."""
     for name, value in here.items():
         if state.get(name) != value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -32,7 +33,7 @@ def initialise(
     Raises:
         ConfigError: if a pattern of `init` names nothing in this cell.
     """
-    bound = init_range or traced.form.hidden_size**-0.5
+    bound = init_range or 1 / math.sqrt(traced.form.hidden_size)  # to the bit as torch.nn
     for weight in drawn:
         torch.nn.init.uniform_(weight, -bound, bound)
     for pattern, value in traced.cell.init.items():

@@ -45,14 +45,17 @@ class Parameters:
     ) -> None:
         self.stack = stack
         self.names: list[dict[str, tuple[str, ...]]] = []
-        self.zeros: set[str] = set()
+        self.trained: list[list[str]] = []
+        self.zeros: list[str] = []
         for layer, direction in stack.runs:
             ending = stack.suffix(layer, direction) if suffix else ""
             shapes = stack.traced(layer).weights
-            held = naming(shapes)
-            self.zeros |= {weight + ending for weight in held if not held[weight]}
-            self.names.append({w: tuple(name + ending for name in held[w] or (w,)) for w in held})
-            for weight, names in self.names[-1].items():
+            self.names.append({})
+            self.trained.append([])
+            for weight, held in naming(shapes).items():
+                names = tuple(name + ending for name in held or (weight,))
+                self.names[-1][weight] = names
+                (self.trained[-1] if held else self.zeros).extend(names)
                 for name in names:
                     self._register(module, name, torch.empty(shapes[weight], device=device, dtype=dtype))
 
@@ -70,11 +73,10 @@ class Parameters:
         self, module: nn.Module, init: Mapping[str, float] | None = None, init_range: float | None = None
     ) -> None:
         """Draw all anew (see `initialise`); initial values apply to weights that are one parameter."""
-        for (layer, _), names in zip(self.stack.runs, self.names, strict=True):
-            held = {w: [getattr(module, n) for n in names[w] if n not in self.zeros] for w in names}
-            drawn = [parameter for parameters in held.values() for parameter in parameters]
-            alone = {weight: parameters[0] for weight, parameters in held.items() if len(parameters) == 1}
-            initialise(self.stack.traced(layer), drawn, alone, init, init_range)
+        for (layer, _), names, trained in zip(self.stack.runs, self.names, self.trained, strict=True):
+            drawn = {name: getattr(module, name) for name in trained}
+            alone = {w: drawn[held[0]] for w, held in names.items() if len(held) == 1 and held[0] in drawn}
+            initialise(self.stack.traced(layer), drawn.values(), alone, init, init_range)
         for name in self.zeros:
             getattr(module, name).zero_()
 

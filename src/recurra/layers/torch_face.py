@@ -93,7 +93,7 @@ class RNNBase(nn.Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction."""
-        return [[getattr(self, name) for held in names.values() for name in held] for names in self.held.names]
+        return [[getattr(self, name) for name in names] for names in self.held.trained]
 
     def weights(self) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
@@ -148,8 +148,9 @@ class RNNBase(nn.Module):
         runs = len(self.stack.runs)
         state: list[States] = [{} for _ in range(runs)]
         for name, values in _by_name(self.stack.cell, hx).items():
-            if len(values) != runs:
-                raise ShapeError(f"hx '{name}': expected {runs} (layers times directions), got {len(values)}")
+            got = len(values) if isinstance(values, Sequence | Tensor) else type(values).__name__
+            if got != runs:
+                raise ShapeError(f"hx '{name}': expected {runs} (layers times directions), got {got}")
             for states, value in zip(state, values, strict=True):
                 states[name] = value.unsqueeze(-2) if unbatched else value
         return state

@@ -129,7 +129,8 @@ class Tokenizer(ABC):
         """The token numbers of each sentence between the start and the stop token. Needs sentences mode."""
         if self.start_id is None or self.stop_id is None:
             raise DataError("expected a tokenizer of mode=sentences, got one of mode=stream; use encode_batch")
-        return [np.array([self.start_id, *ids, self.stop_id]) for ids in self.encode_batch(texts)]
+        start, stop = np.array([self.start_id]), np.array([self.stop_id])
+        return [np.concatenate([start, ids, stop]) for ids in self.encode_batch(texts)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some tokens; start and stop tokens give none."""

@@ -1,0 +1,265 @@
+"""The language model from file to use: truth is a slower computation, token by token."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stories import SMALL, story, train
+
+import recurra
+from recurra.config import read_yaml
+from recurra.data import IGNORED
+from recurra.errors import ConfigError, DataError
+from recurra.layers.recurrent import map_state
+from recurra.models.language_model import LanguageModel
+from recurra.tasks.lm.data import prepare
+from recurra.tasks.lm.job import StreamJob, in_direction, line_end
+from recurra.tasks.lm.network import build
+from recurra.tasks.lm.options import LMConfig
+from recurra.tasks.lm.run import LanguageModelRun
+
+
+@torch.no_grad()
+def nats_one_by_one(model: LanguageModel, tokens: list[int], before: int) -> list[float]:
+    """Minus the log-probability of each token, the model stepped token by token from zero states."""
+    state, last, nats = None, before, []
+    for token in tokens:
+        features, state = model(torch.tensor([[last]]), state)
+        nats.append(-torch.log_softmax(model.logits(features)[0, 0], -1)[token].item())
+        last = token
+    return nats
+
+
+def test_evaluate_scores_each_token_once(characters: LanguageModelRun, corpus: Path, tmp_path: Path) -> None:
+    text = story(40)[:-1] + "!"  # an unseen character, and no line end
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    tokens = characters.tokenizer.encode(text).tolist()
+    start = line_end(characters.tokenizer)
+    assert start is not None
+    nats = nats_one_by_one(characters.model, tokens, start)
+    for rows in (1, 3, 32, 5000):
+        metrics = characters.evaluate(path, batch_size=rows)
+        assert metrics["characters"] == len(text)
+        assert metrics["unknown_rate"] == 1 / len(text)
+        tolerance = 1e-6 if rows == 1 else 0.02  # rows after the first know only some of what came before
+        assert metrics["nats_per_character"] == pytest.approx(math.fsum(nats) / len(nats), rel=tolerance)
+
+
+def test_the_two_forms_of_perplexity_are_one(characters: LanguageModelRun) -> None:
+    """2^H with H the mean bits, and exp of the mean negative log-likelihood."""
+    metrics = characters.evaluate()
+    assert 2 ** metrics["bits_per_character"] == pytest.approx(metrics["perplexity_per_character"], rel=1e-12)
+    assert math.exp(metrics["nats_per_character"]) == pytest.approx(metrics["perplexity_per_character"], rel=1e-12)
+
+
+def test_sentences_are_scored_as_wholes(words: LanguageModelRun, tmp_path: Path) -> None:
+    lines = story(30).splitlines()
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(lines))  # blank lines are no sentences
+    metrics = [words.evaluate(path, batch_size=rows) for rows in (1, 7, 64)]
+    scores = words.score(lines)
+    count = sum(len(one.tokens) for one in scores)
+    for found in metrics:
+        assert found["words"] == count
+        assert found["nats_per_word"] == pytest.approx(-sum(one.log_prob for one in scores) / count, rel=1e-6)
+        characters = sum(len(line) + 1 for line in lines)
+        assert found["bits_per_character"] == pytest.approx(
+            found["nats_per_word"] * count / math.log(2) / characters, rel=1e-9
+        )
+
+
+def test_score_ranks_what_was_seen_first(words: LanguageModelRun) -> None:
+    good, bad = "On day 3 Dora brings tea to Emil.", "day On to 3 brings tea Dora Emil."
+    ranked = sorted(words.score([bad, good]), key=lambda one: -one.log_prob)
+    assert [one.text for one in ranked] == [good, bad]
+    assert words.score([good], end=False)[0].log_prob > words.score([good])[0].log_prob
+
+
+def test_a_model_of_text_without_line_ends_cannot_start(corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flat.txt"
+    path.write_text(story(100).replace("\n", " "))
+    run = train(path, tmp_path / "run", max_steps=2)
+    assert run.start == []
+    with pytest.raises(DataError, match="knows no line end"):
+        run.score(["On day"])
+    with pytest.raises(DataError, match="give a prompt"):
+        run.generate()
+    assert len(run.generate("On", length=5)[0]) == 5
+
+
+def test_generate_repeats_with_a_seed_and_never_writes_unknown(characters: LanguageModelRun) -> None:
+    first = characters.generate("On day", n=3, length=60, seed=4)
+    assert first == characters.generate("On day", n=3, length=60, seed=4)
+    assert len(set(first)) == 3
+    assert not any("[UNK]" in text or "�" in text for text in first)
+    pieces: list[str] = []
+    (whole,) = characters.generate("On day", length=60, seed=4, on_text=pieces.append)
+    assert "".join(pieces) == whole
+    assert len(pieces) > 1
+
+
+def job_of(corpus: Path, folder: Path, **options: object) -> StreamJob:
+    values = {k: v for k, v in SMALL.items() if k != "on_event"}
+    config = LMConfig.make(data=corpus, dtype="float64", **{**values, "num_layers": 2, **options})
+    torch.manual_seed(0)
+    text = prepare(config, folder)
+    return StreamJob(config, build(config, text.tokenizer.size), text.train, dict, lambda: None)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(4, 4), (4, 8), (3, 7), (4, 9), (1, 5)])
+def test_truncated_backpropagation(corpus: Path, tmp_path: Path, k1: int, k2: int) -> None:
+    """Every k1 steps: gradients of the last k1 losses, back through the last k2 steps, from a cut state there."""
+    job = job_of(corpus, tmp_path / "data", bptt=k1, bptt_window=k2)
+    model, stream = job.model, job.batches
+    whole, targets = stream.columns(0, 40)
+    state = None
+    for batch in stream:
+        stop = batch.start + len(batch.inputs)
+        if stop > 40:
+            break
+        model.zero_grad()
+        result = job.loss(batch, state)
+        result.loss.backward()
+        state = result.state and map_state(torch.Tensor.detach, result.state)
+        found = [p.grad.clone() for p in model.parameters()]
+
+        model.zero_grad()
+        first = max(0, stop - k2)
+        cut = None
+        if first:
+            with torch.no_grad():
+                _, cut = model(torch.from_numpy(whole[:first].copy()))
+        features, _ = model(torch.from_numpy(whole[first:stop].copy()), cut)
+        last = torch.from_numpy(targets[batch.start : stop].copy())
+        (model.nats(features[batch.start - first :], last) / last.numel()).backward()
+        for ours, p in zip(found, model.parameters(), strict=True):
+            assert torch.allclose(ours, p.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_sum_reduction_is_over_time_and_mean_over_rows(corpus: Path, tmp_path: Path) -> None:
+    job = job_of(corpus, tmp_path / "data", loss_reduction="sum")
+    batch = next(iter(job.batches))
+    result = job.loss(batch, None)
+    assert result.loss.item() == pytest.approx(result.nats / batch.inputs.shape[1], rel=1e-12)
+
+
+def test_a_backward_model_reads_from_the_end(corpus: Path, tmp_path: Path) -> None:
+    run = train(corpus, tmp_path / "run", direction="backward", epochs=2)
+    text = "On day 5 Bert brings milk to Anna."
+    tokens = run.tokenizer.encode(text)[::-1].tolist()
+    start = line_end(run.tokenizer)
+    assert start is not None
+    expected = nats_one_by_one(run.model, [*tokens, start], start)
+    assert run.score([text])[0].log_prob == pytest.approx(-math.fsum(expected), rel=1e-5)
+    written = run.generate("Anna.", length=12, seed=1)[0]
+    assert len(written) == 12
+    with pytest.raises(ConfigError, match="backward"):
+        run.complete("On")
+    with pytest.raises(ConfigError, match="stop"):
+        run.generate("Anna.", stop="x")
+
+
+def test_direction_reverses_the_training_text() -> None:
+    tokens = np.arange(5)
+    assert in_direction(tokens, LMConfig.make(direction="backward")).tolist() == [4, 3, 2, 1, 0]
+
+
+def test_a_loaded_model_gives_the_same_to_the_bit(characters: LanguageModelRun) -> None:
+    again = recurra.load(characters.folder)
+    assert again.score(["On day 1"])[0].log_probs == characters.score(["On day 1"])[0].log_probs
+    assert again.evaluate() == characters.evaluate()
+
+
+def test_the_folder_holds_what_the_docs_say(characters: LanguageModelRun) -> None:
+    folder = characters.folder
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"] == pytest.approx(characters.evaluate())
+    assert {"step", "epoch", "valid", "test"} == set(metrics)
+    config = read_yaml(folder / "config.yaml")
+    assert config["task"] == "lm"
+    assert Path(config["data"]).is_absolute()
+    curve = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {"step", "evaluated"} <= {one["event"] for one in curve}
+    assert "| nats_per_character |" in (folder / "README.md").read_text()
+
+
+def test_evaluate_encodes_the_text_again_when_the_arrays_are_gone(
+    corpus: Path, tmp_path: Path, characters: LanguageModelRun
+) -> None:
+    run = train(corpus, tmp_path / "run", max_steps=3)
+    before = run.evaluate()
+    for file in (run.folder / "data").iterdir():
+        file.unlink()
+    assert run.evaluate() == before
+
+
+def test_fine_tuning_starts_from_the_other_model(characters: LanguageModelRun, corpus: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(story(200).replace("brings", "takes"))
+    tuned = train(
+        other, tmp_path / "tuned", init_from=characters.folder, max_steps=1, learning_rate=1e-9, hidden_size=24
+    )
+    for name, value in characters.model.state_dict().items():
+        assert torch.allclose(tuned.model.state_dict()[name], value, atol=1e-7)
+    assert tuned.tokenizer.to_json() == characters.tokenizer.to_json()
+    with pytest.raises(ConfigError, match="hidden_size=25"):
+        train(other, tmp_path / "wrong", init_from=characters.folder, hidden_size=25)
+
+
+@pytest.mark.parametrize("unit", ["byte", "bpe"])
+def test_every_unit_trains_and_writes(unit: str, corpus: Path, tmp_path: Path) -> None:
+    size = {"vocabulary_size": 300} if unit == "bpe" else {}
+    run = train(corpus, tmp_path / unit, unit=unit, max_steps=20, **size)
+    metrics = run.evaluate()
+    assert metrics["unknown_rate"] == 0
+    assert metrics["bits_per_character"] > 0
+    found = run.complete("On day 3 Do", 3)
+    assert all(0 <= probability <= 1 for _, probability in found.words)
+    assert run.generate("On day", length=20, seed=1)
+
+
+def test_windows_slide_over_sentences(corpus: Path, tmp_path: Path) -> None:
+    run = train(corpus, tmp_path / "run", unit="word", mode="sentences", window=4, max_steps=5)
+    assert run.evaluate()["words"] > 0
+
+
+def test_weights_of_the_textbook_questions() -> None:
+    """Counted by the formulas of the layers, from the sizes alone."""
+    rnn = recurra.tasks.summarize(
+        "lm", LMConfig.make(cell="rnn", hidden_size=4, num_layers=1, embedding="one-hot"), 1003
+    )
+    assert rnn["weights"] == (4 * 1003 + 4 * 4 + 4) + (1003 * 4 + 1003)
+    shape = {"hidden_size": 100, "num_layers": 4}
+
+    def stack(gates: int, extra: int) -> int:
+        return 50_000 * 100 + 4 * (gates * (100 * 100 + 100 * 100 + 100) + extra) + (50_000 * 100 + 50_000)
+
+    lstm = recurra.tasks.summarize("lm", LMConfig.make(cell="lstm", **shape), 50_000)
+    peephole = recurra.tasks.summarize(
+        "lm", LMConfig.make(cell="lstm", cell_options={"peephole": True}, **shape), 50_000
+    )
+    plain = recurra.tasks.summarize("lm", LMConfig.make(cell="rnn", **shape), 50_000)
+    assert (lstm["weights"], peephole["weights"], plain["weights"]) == (stack(4, 0), stack(4, 300), stack(1, 0))
+    tied = recurra.tasks.summarize("lm", LMConfig.make(hidden_size=8, tie_weights=True, num_layers=1), 10)
+    assert tied["weights"] == 10 * 8 + 4 * (8 * 8 + 8 * 8 + 8) + 10
+
+
+def test_padding_is_not_scored(words: LanguageModelRun) -> None:
+    features = torch.randn(3, 2, words.model.output.in_features)
+    targets = torch.tensor([[1, 2], [3, IGNORED], [IGNORED, IGNORED]])
+    each = words.model.nats(features, targets, reduction="none")
+    assert each[targets == IGNORED].abs().sum() == 0
+    assert words.model.nats(features, targets).item() == pytest.approx(each.sum().item(), rel=1e-6)
+
+
+def test_evaluation_leaves_the_mode_alone(characters: LanguageModelRun) -> None:
+    characters.model.train()
+    characters.evaluate()
+    assert characters.model.training
+    characters.model.eval()

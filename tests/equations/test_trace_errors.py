@@ -90,8 +90,16 @@ BODIES: dict[str, tuple[str, str]] = {
     ),
     "layer norm of a number": ("h = h + layer_norm(row_sum(h))  # here", "layer_norm of a number: expected a row"),
     "sum of a number": ("h = h * row_sum(row_sum(h))  # here", "row_sum of a number: expected a row"),
-    "split into thirds": ("a, b, c = split(h, 'a b c')  # here", "split of a row of 4 into 3 equal parts"),
-    "split that shows late": ("a, b, c = split(p.V @ x, 3)\nd = p.V[4] @ x  # here", "p.V[4]"),
+    "split into thirds": ("a, b, c = split(h, 'a b c')  # here", "a row of 4 does not split into 3 equal parts"),
+    "split that shows late": (
+        "a, b, c = split(p.V @ x, 3)\nd = p.V[4] @ x  # here",
+        "a row of 4 does not split into 3 equal parts",
+    ),
+    "parts as large as the whole": ("a, b = split(p.V @ x, 2)\nh = h + a + p.V @ x  # here", "a row of"),
+    "halves of thirds": (
+        "v = p.V @ x\na, b = split(v, 2)\nc, d, e = split(v, 3)\nh = h + a  # here",
+        "a row of 8 does not split into 3",
+    ),
     "split into one": ("a = split(h, 'a')  # here", "expected at least two parts"),
     "split with a name twice": ("a, b = split(h, 'a a')  # here", "split into 'a a': a name stands there twice"),
     "split into too many": ("a, b, c = split(h, 'a b')  # here", "not enough values to unpack"),

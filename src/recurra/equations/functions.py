@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from recurra.equations.graph import Rate
-from recurra.equations.sizes import Size
+from recurra.equations.sizes import Size, SizeError
 from recurra.equations.symbols import Operand, Symbol, Weight, apply, symbol, tracer_of
 
 
@@ -100,8 +100,8 @@ def split(value: object, names: str | int) -> tuple[Symbol, ...]:
         row.tracer.fail(f"split into {names!r}: a name stands there twice")
     try:
         part = length.part(len(labels))
-    except ValueError as error:
-        row.tracer.fail(f"split of a row of {length.value} into {len(labels)} equal parts: {error}")
+    except SizeError as error:
+        row.tracer.fail(f"split: {error}")
     line = row.tracer.line()
     return tuple(
         Symbol(row.tracer, "split", (row,), part, line, (index, label), row.rate) for index, label in enumerate(labels)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class SizeError(ValueError):
+    """Sizes that agree one by one, but not with what splits say about them."""
+
+
 class Size:
     """The size of a row: known, or to be found. Joined sizes share one root; a whole has `count` equal parts."""
 
@@ -23,7 +27,11 @@ class Size:
         return self.root()._value
 
     def join(self, other: Size) -> bool:
-        """Make both one size; False where they are known to differ."""
+        """Make both one size; False where they are known to differ.
+
+        Raises:
+            SizeError: where a split stands in the way.
+        """
         a, b = self.root(), other.root()
         if a is b:
             return True
@@ -34,20 +42,26 @@ class Size:
         b._parent = a
         a._parts += b._parts
         a._wholes += b._wholes
-        return both_known or known is None or a._settle(known)
+        if known is not None and not both_known:
+            a._settle(known)
+        return True
 
     def part(self, count: int) -> Size:
-        """The size of one of `count` equal parts."""
+        """The size of one of `count` equal parts; a SizeError where there can be none."""
         whole, part = self.root(), Size()
         whole._parts.append((count, part))
         part._wholes.append((count, whole))
-        if whole._value is not None and not whole._settle(whole._value):
-            raise ValueError(f"{whole._value} does not divide by {count}")
+        if whole._value is not None:
+            whole._settle(whole._value)
         return part
 
-    def _settle(self, value: int) -> bool:
+    def _settle(self, value: int) -> None:
         self._value = value
         for count, part in self._parts:
             if value % count or not part.join(Size(value // count)):
-                return False
-        return all(whole.join(Size(value * count)) for count, whole in self._wholes)
+                raise SizeError(
+                    f"a row of {value} does not split into {count} equal parts of {part.value or 'one size'}"
+                )
+        for count, whole in self._wholes:
+            if not whole.join(Size(value * count)):
+                raise SizeError(f"a row of {whole.value} does not split into {count} equal parts of {value}")

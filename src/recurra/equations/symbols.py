@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from recurra.equations.graph import Rate
-from recurra.equations.sizes import Size
+from recurra.equations.sizes import Size, SizeError
 from recurra.errors import CellError
 
 
@@ -33,6 +33,13 @@ class Tracer:
                 return frame.f_lineno
             frame = frame.f_back  # type: ignore[assignment]
         return self.first_line
+
+    def agree(self, a: Size, b: Size) -> bool:
+        """Join two sizes; False where they differ."""
+        try:
+            return a.join(b)
+        except SizeError as error:
+            self.fail(str(error))
 
     def fail(self, message: str, line: int | None = None) -> NoReturn:
         raise CellError(f"cell '{self.cell}', {self.filename}:{line or self.line()}: {message}")
@@ -157,7 +164,7 @@ class Weight(Operand):
     def __getitem__(self, rows: object) -> Weight:
         if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
             self.tracer.fail(f"p.{self.name}[{rows!r}]: expected the number of rows, a whole number from 1")
-        if not self.rows.join(Size(rows)):
+        if not self.tracer.agree(self.rows, Size(rows)):
             self.tracer.fail(f"p.{self.name}[{rows}]: it has {self.rows.value} rows elsewhere")
         return self
 
@@ -166,7 +173,7 @@ class Weight(Operand):
         operand = symbol(self.tracer, other)
         if operand.length is None:
             self.tracer.fail(f"p.{self.name} @ a number: expected a row")
-        if not self.columns.join(operand.length):
+        if not self.tracer.agree(self.columns, operand.length):
             self.tracer.fail(
                 f"p.{self.name} @ a row of {operand.length.value}: "
                 f"p.{self.name} has {self.columns.value} columns elsewhere"
@@ -216,7 +223,7 @@ def apply(op: str, *operands: object) -> Symbol:
     for arg in args:
         if arg.length is None:
             continue
-        if length is not None and not length.join(arg.length):
+        if length is not None and not tracer.agree(length, arg.length):
             tracer.fail(f"{op} of a row of {length.value} and a row of {arg.length.value}: sizes do not agree")
         length = length or arg.length
     return Symbol(tracer, op, args, length, tracer.line(), None, max(a.rate for a in args))

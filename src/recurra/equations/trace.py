@@ -141,7 +141,7 @@ def _check_returned(tracer: Tracer, returned: Any, states: Mapping[str, Symbol])
         if value.length is None:
             tracer.fail(f"returned '{name}' is one number: expected a row", value.line)
         size = states[name].length if name in states else None
-        if size is not None and not size.join(value.length):
+        if size is not None and not tracer.agree(size, value.length):
             tracer.fail(
                 f"returned '{name}' has size {value.length.value}, the state has {size.value}: sizes do not agree",
                 value.line,

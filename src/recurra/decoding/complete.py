@@ -14,7 +14,7 @@ from recurra.text import BPE, Tokenizer, Word
 
 __all__ = ["Completions", "complete"]
 
-LIMIT = 4096  # token sequences read in one search: about a second for a model of common size
+LIMIT = 4096  # token sequences read in one search: a few seconds; a trained model needs some hundreds
 RESPELLED = 64  # characters at most that are spelled anew: beyond, the cost outweighs a rare odd token
 
 

@@ -9,10 +9,11 @@ from small_models import allow, enumerate_words, pairs_tokenizer, random_model
 from recurra.decoding import complete
 from recurra.decoding.complete import divide_prompt, last_run
 from recurra.decoding.context import encode_context
-from recurra.decoding.words import TOLERANCE, is_word_character
+from recurra.decoding.words import TOLERANCE
 from recurra.errors import ConfigError, DataError
 from recurra.models.language_model import LanguageModel
 from recurra.text import BPE, Byte, Character, Tokenizer, Word
+from recurra.text.word import is_word_character
 
 
 def agree(

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from recurra.decoding.context import column, encode_context, evaluating
 from recurra.decoding.spelling import Prefix, Speller
-from recurra.decoding.words import NEGLIGIBLE, Completions, WordSearch, is_word_character
+from recurra.decoding.words import NEGLIGIBLE, Completions, WordSearch
 from recurra.errors import ConfigError, DataError
 from recurra.layers.recurrent import States
 from recurra.models.language_model import LanguageModel
 from recurra.text import BPE, Tokenizer, Word
+from recurra.text.word import is_word_character
 
 __all__ = ["Completions", "complete"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +10,7 @@ from functools import cache
 from itertools import count
 
 from recurra.decoding.spelling import Prefix, Speller
+from recurra.text.word import is_word_character
 
 NEGLIGIBLE = 1e-9  # a token sequence this unlikely is not followed: thousands would not show in four decimals
 TOLERANCE = 1e-6  # of a word's probability may be undecided, over how a character goes on that may end it
@@ -37,11 +37,6 @@ class Kind(Enum):
     BOUNDARY = "a character that is in no word"
     INCOMPLETE = "the beginning of a character"
     INVALID = "not UTF-8"
-
-
-def is_word_character(character: str) -> bool:
-    """Words are made of letters, digits, combining marks (Unicode M) and invisible joiners (Cf)."""
-    return character.isalnum() or unicodedata.category(character) in {"Mn", "Mc", "Me", "Cf"}
 
 
 @cache

@@ -174,6 +174,11 @@ def _is_number(word: str) -> bool:
     return re.fullmatch(_NUMBER, word) is not None
 
 
+def is_word_character(character: str) -> bool:
+    """Words are made of letters, digits, combining marks (Unicode M) and invisible joiners (Cf)."""
+    return character.isalnum() or unicodedata.category(character) in _JOINING
+
+
 @cache
 def _joiners() -> str:
     """Combining marks and invisible joiners (Unicode M and Cf), as ranges inside a character class."""

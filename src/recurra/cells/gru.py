@@ -10,9 +10,10 @@ from recurra.equations import Symbol, Weights, cell, sigmoid, split, tanh
     "and torch.nn.GRU"
 )
 def gru(x: Symbol, h: Symbol, p: Weights, *, reset_after: bool = True, z_keeps: bool = True) -> dict[str, Symbol]:
-    """GRU.
+    """GRU, whose gates r and z say how much of the old state the candidate n reads, and how much stays.
 
-        r, z = sigmoid(W_ih x + W_hh h + b)                   (their rows)
+        r = sigmoid(W_ir x + W_hr h + b_r)                    W_ir, W_iz, W_in: rows of W_ih; so the others
+        z = sigmoid(W_iz x + W_hz h + b_z)                    b_r and b_z with reset_after: b_ir + b_hr, b_iz + b_hz
         n = tanh(W_in x + b_in + r (W_hn h + b_hn))           reset_after (cuDNN, torch)
         n = tanh(W_in x + b_n + W_hn (r h))                   not reset_after (Cho 2014, Chung 2014)
         h = (1 - z) n + z h                                   z_keeps: z keeps the old state (Cho 2014, torch)

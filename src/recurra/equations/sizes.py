@@ -59,9 +59,12 @@ class Size:
         self._value = value
         for count, part in self._parts:
             if value % count or not part.join(Size(value // count)):
-                raise SizeError(
-                    f"a row of {value} does not split into {count} equal parts of {part.value or 'one size'}"
-                )
+                raise _no_split(value, count, part)
         for count, whole in self._wholes:
             if not whole.join(Size(value * count)):
-                raise SizeError(f"a row of {whole.value} does not split into {count} equal parts of {value}")
+                raise _no_split(whole.value, count, self)
+
+
+def _no_split(whole: int | None, count: int, part: Size) -> SizeError:
+    of = f" of {part.value}" if part.value is not None else ""
+    return SizeError(f"a row of {whole} does not split into {count} equal parts{of}")

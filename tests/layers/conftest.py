@@ -1,0 +1,11 @@
+"""The same random numbers for each test, whichever tests run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

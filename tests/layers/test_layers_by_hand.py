@@ -21,7 +21,8 @@ LENGTHS = [3, 5, 1]
 def make(cell: str, options: dict[str, Any], **wrappers: Any) -> Recurrent:
     """In float64, with no weight at a value that could hide an error."""
     torch.manual_seed(1)
-    model = Recurrent(cell, I, H, dtype=torch.float64, **wrappers, **options)
+    wrappers |= {} if "sizes" in wrappers else {"hidden_size": H}
+    model = Recurrent(cell, I, dtype=torch.float64, **wrappers, **options)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.1, 0.6)
     return model

@@ -56,15 +56,15 @@ def test_each_equation_option_is_applied(cell: str, options: dict[str, Any]) -> 
 @pytest.mark.parametrize("wrapper", WRAPPERS, ids=label)
 def test_each_wrapper_is_applied_to_each_cell(cell: str, options: dict[str, Any], wrapper: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    layers = {} if "sizes" in wrapper else {"num_layers": 2}
+    layers = {} if "sizes" in wrapper else {"hidden_size": H, "num_layers": 2}
     if cell in DIAGONAL and set(wrapper) & {"recurrent_dropout", "weight_dropout"}:
         with pytest.raises(ConfigError, match=f"cell '{cell}' multiplies no state by a matrix; use dropout or zoneout"):
-            Recurrent(cell, I, H, **layers, **options, **wrapper)
+            Recurrent(cell, I, **layers, **options, **wrapper)
         return
     if "residual" in wrapper and "projection" in options:
         wrapper = {**wrapper, "sizes": [5, 6]}  # the projection's width stays; the second layer has it on both sides
         layers = {}
-    changed = Recurrent(cell, I, H, **layers, **options, **wrapper)
+    changed = Recurrent(cell, I, **layers, **options, **wrapper)
     plain = Recurrent(cell, I, **({"sizes": [5, 6]} if wrapper.get("residual") and not layers else
                                   {"hidden_size": H, "num_layers": 2}), **options)  # fmt: skip
     assert_applied(changed, plain)
@@ -210,8 +210,10 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (make(input_size=0), ConfigError, "input_size: expected a whole number from 1, got 0"),
     (make(hidden_size=0), ConfigError, "hidden_size: expected a whole number from 1, got 0"),
     (make(num_layers=0), ConfigError, "num_layers: expected a whole number from 1, got 0"),
-    (make(sizes=[]), ConfigError, "sizes: expected a whole number from 1, got 0"),
-    (make(sizes=[3, -1]), ConfigError, "sizes: expected a whole number from 1, got -1"),
+    (make(hidden_size=None, sizes=[]), ConfigError, "sizes: expected a whole number from 1, got 0"),
+    (make(hidden_size=None, sizes=[3, -1]), ConfigError, "sizes: expected a whole number from 1, got -1"),
+    (make(sizes=[3]), ConfigError, "or sizes instead of both, got hidden_size="),
+    (make(hidden_size=None), ConfigError, "or sizes instead of both, got hidden_size=None"),
     (make(dilation=0), ConfigError, "dilation: expected a whole number from 1, got 0"),
     (make(dilation=[1, 2, 4]), ConfigError, "dilation: expected one number, or 1 (one per layer), got 3"),
     (make(dropout=1.0), ConfigError, "dropout: expected a probability, at least 0 and below 1, got 1.0"),

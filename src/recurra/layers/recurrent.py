@@ -61,7 +61,7 @@ class Recurrent(nn.Module):
         self,
         cell: str | Cell,
         input_size: int,
-        hidden_size: int = 0,
+        hidden_size: int | None = None,
         num_layers: int = 1,
         *,
         sizes: Sequence[int] | None = None,

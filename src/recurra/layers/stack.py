@@ -148,7 +148,7 @@ def map_state(function: Callable[[Tensor], Tensor], state: Sequence[States]) -> 
 def make_stack(
     cell: str | Cell,
     input_size: int,
-    hidden_size: int,
+    hidden_size: int | None,
     num_layers: int,
     *,
     sizes: Sequence[int] | None = None,
@@ -168,6 +168,11 @@ def make_stack(
     Raises:
         ConfigError: for a number out of range, an unknown cell, option or state, or fields that contradict each other.
     """
+    if (hidden_size is None) == (sizes is None) or (sizes is not None and num_layers != 1):
+        raise ConfigError(
+            f"expected hidden_size and num_layers, or sizes instead of both, got hidden_size={hidden_size}, "
+            f"num_layers={num_layers}, sizes={sizes}"
+        )
     found = find_cell(cell)
     zones = dict(zoneout) if isinstance(zoneout, Mapping) else dict.fromkeys(found.states, zoneout)
     for name in zones:
@@ -178,7 +183,7 @@ def make_stack(
     for name, rate in rates.items():
         if not 0.0 <= rate < 1.0:
             raise ConfigError(f"{name}: expected a probability, at least 0 and below 1, got {rate}")
-    widths = tuple(sizes) if sizes is not None else (hidden_size,) * num_layers
+    widths = (hidden_size,) * num_layers if hidden_size is not None else tuple(sizes or ())
     steps = (dilation,) * len(widths) if isinstance(dilation, int) else tuple(dilation)
     if len(steps) != len(widths):
         raise ConfigError(f"dilation: expected one number, or {len(widths)} (one per layer), got {len(steps)}")

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recurra.cells import find_cell
 from recurra.equations import Cell
-from recurra.errors import ConfigError, LengthsError, ShapeError
+from recurra.errors import LengthsError, ShapeError
 from recurra.layers.forward import run
 from recurra.layers.parameters import Parameters
 from recurra.layers.stack import States, make_stack
@@ -67,14 +67,8 @@ class RNNBase(nn.Module):
         options: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        sizes = options.get("sizes")
-        if (hidden_size is None) == (sizes is None) or (sizes is not None and num_layers != 1):
-            raise ConfigError(
-                f"expected hidden_size and num_layers, or sizes instead of both, got hidden_size={hidden_size}, "
-                f"num_layers={num_layers}, sizes={sizes}"
-            )
         self.stack = make_stack(
-            cell, input_size, hidden_size or 0, num_layers, bidirectional=bidirectional, dropout=dropout, **options
+            cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, **options
         )
         if dropout and self.stack.num_layers == 1:
             warnings.warn(f"dropout={dropout} is applied between layers, and there is only one layer", stacklevel=3)

@@ -27,8 +27,8 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
         stack = Recurrent(
             config.cell,
             config.embedding_width or vocabulary,
-            config.hidden_size,
-            config.num_layers,
+            None if config.sizes else config.hidden_size,
+            1 if config.sizes else config.num_layers,
             sizes=config.sizes,
             dropout=config.dropout,
             recurrent_dropout=config.recurrent_dropout,

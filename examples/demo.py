@@ -26,14 +26,20 @@ def recurra(*words: str) -> None:
         sys.exit(code)
 
 
+def prose() -> str:
+    """The paragraphs of Python's help texts that are English, one per line: no tables, no code."""
+    blocks = [" ".join(block.split()) for name in sorted(topics) for block in topics[name].split("\n\n")]
+    return "".join(f"{block}\n" for block in blocks if block[:1].isupper() and block.endswith((".", ":")))
+
+
 def prepare_text() -> None:
-    text = "\n".join(topics[name] for name in sorted(topics))
+    text = prose()
     if TEXT.is_file() and TEXT.read_text(encoding="utf-8") == text:
         print(f"reusing the text {TEXT}")
         return
     HOME.mkdir(parents=True, exist_ok=True)
-    TEXT.write_text(text, encoding="utf-8", newline="")
-    print(f"wrote Python's help texts to {TEXT}: {len(text):,} characters")
+    TEXT.write_text(text, encoding="utf-8")
+    print(f"wrote the prose of Python's help texts to {TEXT}: {len(text):,} characters")
 
 
 def train() -> None:
@@ -43,7 +49,7 @@ def train() -> None:
         print(f"continuing the training in {MODEL}")
         recurra("train", "lm", "--resume", str(MODEL))
     else:
-        options = "--hidden-size 256 --num-layers 1 --batch-size 32 --bptt 64 --epochs 6 --log-every 40"
+        options = "--hidden-size 256 --num-layers 1 --batch-size 16 --bptt 64 --epochs 5 --log-every 40"
         recurra("train", "lm", str(TEXT), "--output-dir", str(MODEL), *options.split())
 
 

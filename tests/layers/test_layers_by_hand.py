@@ -117,7 +117,8 @@ def test_cells_of_one_unit(cell: str, options: dict[str, Any]) -> None:
 )
 @pytest.mark.parametrize("cell", by_hand.STEPS)
 def test_wrappers(cell: str, wrappers: dict[str, Any], lengths: list[int] | None) -> None:
-    assert_same(make(cell, {}, **{"num_layers": 2} | wrappers), lengths)
+    layers = {} if "sizes" in wrappers else {"num_layers": 2}
+    assert_same(make(cell, {}, **layers | wrappers), lengths)
 
 
 @pytest.mark.parametrize(("cell", "options"), VARIANTS, ids=label)

@@ -97,7 +97,7 @@ WRONG = [
         "cell_options.projection: must be true, false, a number or text, got [1]",
     ),
     ({"sizes": [8], "hidden_size": 8}, "sizes gives the units of each layer; leave out hidden_size"),
-    ({"sizes": [8, 0]}, "sizes: each must be at least 1, got [8, 0]"),
+    ({"sizes": [8, 0]}, "sizes: each must be from 1 to 1048576, got [8, 0]"),
     ({"sizes": [8, "x"]}, "sizes: must be a valid integer, got 'x'"),
     ({"dilation": [1, 2, 4]}, "dilation: expected 1 number or 2, one per layer, got [1, 2, 4]"),
     ({"window": 3}, "window has no effect with mode=stream; it needs mode=sentences"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -18,6 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from recurra.errors import ConfigError
 
 FORMAT_VERSION = 1
+
+LARGEST = 2**31 - 1
+"""What no count exceeds: every library below counts as far."""
+WIDEST, DEEPEST = 2**20, 1000
+"""Units in a layer and layers in a network: beyond, counts of weights overflow and recursions run too deep."""
 
 Scalar = bool | int | float | str
 
@@ -63,12 +69,14 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _check_truth_values(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Refuse true and false for a number: pydantic would take `hidden_size: yes` for 1."""
+    def _check_values(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what pydantic would take: true for the number 1, and text that no UTF-8 file can hold."""
         for name, value in values.items():
             field = cls.model_fields.get(name)
             if isinstance(value, bool) and field is not None and field.annotation is not bool:
                 raise ConfigError(f"{name}: must not be true or false, got {value}")
+            if not str(value).isascii() and str(value) != str(value).encode(errors="replace").decode():
+                raise ConfigError(f"{name}: must be Unicode text, got {str(value)!a}; give it as UTF-8")
         return values
 
     @classmethod
@@ -82,13 +90,11 @@ class Config(BaseModel):
             return str(first["ctx"]["error"])
         if name == "cell_options" and len(place) > 1:
             return f"{name}.{place[1]}: must be true, false, a number or text, got {value!r}"
-        expected = first["msg"].split(", ")[0].split(" for <")[0]
-        expected = expected.replace("Input should be", "must be").replace("Input is", "is")
-        hint = ""
+        message = re.sub(r"^\w+ should", "must", first["msg"]).replace("Input is", "is")
         if kind == "literal_error" and isinstance(value, str):
-            expected = first["msg"].replace("Input should be", "must be")
-            hint = nearest(value, get_args(cls.model_fields[name].annotation))
-        return f"{name}: {expected}, got {value!r}{hint}"
+            return f"{name}: {message}, got {value!r}{nearest(value, get_args(cls.model_fields[name].annotation))}"
+        expected = re.split(", | for <| after validation", message)[0]
+        return f"{name}: {expected}, got {value!r}"
 
     @classmethod
     def groups(cls) -> dict[str, list[str]]:
@@ -112,25 +118,29 @@ class Config(BaseModel):
 
     def to_yaml(self) -> str:
         """Every option that is in force, one `name: value` per line, under the format's version."""
-        plain = self.model_dump(mode="json", exclude=self._replaced())
+        plain = self.model_dump(mode="json", exclude=self.replaced())
         ordered = {name: plain[name] for group in self.groups().values() for name in group if name in plain}
         head = {"format_version": FORMAT_VERSION, **({"task": self.task} if self.task else {})}
         return yaml.safe_dump({**head, **ordered}, sort_keys=False, allow_unicode=True)
 
-    def _replaced(self) -> set[str]:
+    def replaced(self) -> set[str]:
         """Options that another option stands in for; they are not written."""
         return set()
 
     @classmethod
     def from_yaml(cls, path: Path | str, **values: Any) -> Self:
-        """The config in a YAML file; `values` given here win over the file's."""
+        """The config in a YAML file; `values` given here win over the file's. What the file gets wrong names it."""
         options = read_yaml(path)
         task = options.pop("task", cls.task)
         if task != cls.task:
             raise ConfigError(f"{path}: options of task {task!r}, expected those of {cls.task!r}")
         for name in options.keys() - cls.model_fields.keys():
             raise ConfigError(f"{path}: unknown option {name!r}{nearest(name, cls.model_fields)}")
-        return cls.make(**{**options, **values})
+        try:
+            return cls.make(**{**options, **values})
+        except ConfigError as error:
+            (named,) = re.findall(r"^\w*", str(error))
+            raise ConfigError(f"{path}: {error}" if named in options.keys() - values.keys() else str(error)) from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -159,7 +169,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return values
 
 
-def _check_needs(config: Config, needs: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+def check_needs(config: Config, needs: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
     """Refuse an option that would have no effect: `name: (other, values of other that give it one)`."""
     for name, (other, values) in needs.items():
         default = type(config).model_fields[name].get_default()
@@ -196,7 +206,7 @@ class TextOptions(Config):
         description="Running text with carried state, or each line on its own with start and stop symbols.",
     )
     window: int | None = Field(
-        None, ge=1, description="Slide a window of this many tokens over each sentence (mode sentences)."
+        None, ge=1, le=LARGEST, description="Slide a window of this many tokens over each sentence (mode sentences)."
     )
 
     @model_validator(mode="after")
@@ -207,11 +217,12 @@ class TextOptions(Config):
             name = f"{part}_frac"
             if getattr(self, part) is not None and getattr(self, name) != type(self).model_fields[name].default:
                 raise ConfigError(f"{name} has no effect with {part}={getattr(self, part)}; leave one of them out")
-        _check_needs(
+        check_needs(
             self,
             {
                 "window": ("mode", ("sentences",)),
                 "split": ("unit", ("word",)),
+                "lowercase": ("unit", ("word",)),
                 "number_token": ("unit", ("word",)),
                 "min_count": ("unit", ("char", "word")),
                 "vocabulary_size": ("unit", ("char", "word", "bpe")),
@@ -225,19 +236,20 @@ class StackOptions(Config):
 
     title: ClassVar[str] = "Network"
 
-    cell: str = Field("lstm", min_length=1, description="Recurrent cell, by name.")
+    cell: str = Field("lstm", description="Recurrent cell, by name.")
     cell_options: dict[str, Scalar] = Field(
         {}, description="Options of the cell's equations, as name=value: peephole=true projection=64."
     )
     embedding: Literal["learned", "one-hot"] = Field("learned", description="What stands for a token at the input.")
     embedding_dim: int | None = Field(
-        None, ge=1, description="Width of the embedding; unset: hidden_size, or what tie_weights needs."
+        None, ge=1, le=WIDEST, description="Width of the embedding; unset: hidden_size, or what tie_weights needs."
     )
-    hidden_size: int = Field(256, ge=1, description="Units in each layer.")
-    num_layers: int = Field(2, ge=1, description="Recurrent layers.")
+    hidden_size: int = Field(256, ge=1, le=WIDEST, description="Units in each layer.")
+    num_layers: int = Field(2, ge=1, le=DEEPEST, description="Recurrent layers.")
     sizes: list[int] | None = Field(
         None,
         min_length=1,
+        max_length=DEEPEST,
         description="Units of each layer, in place of hidden_size and num_layers: 512 256.",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between layers, at input and output.")
@@ -261,8 +273,8 @@ class StackOptions(Config):
     @model_validator(mode="after")
     def _check_stack(self) -> Self:
         for name in ("sizes", "dilation"):
-            if any(number < 1 for number in getattr(self, name) or ()):
-                raise ConfigError(f"{name}: each must be at least 1, got {getattr(self, name)}")
+            if any(not 1 <= number <= WIDEST for number in getattr(self, name) or ()):
+                raise ConfigError(f"{name}: each must be from 1 to {WIDEST}, got {getattr(self, name)}")
         given = self.model_fields_set & {"hidden_size", "num_layers"}
         if self.sizes is not None and given:
             raise ConfigError(f"sizes gives the units of each layer; leave out {' and '.join(sorted(given))}")
@@ -275,7 +287,7 @@ class StackOptions(Config):
             raise ConfigError("embedding_dim has no effect with embedding=one-hot; leave it out")
         return self
 
-    def _replaced(self) -> set[str]:
+    def replaced(self) -> set[str]:
         return set() if self.sizes is None else {"hidden_size", "num_layers"}
 
 
@@ -295,12 +307,12 @@ class TrainingOptions(Config):
     averaging_patience: int = Field(
         5, ge=1, description="nt-asgd averages once this many evaluations bring no improvement."
     )
-    batch_size: int = Field(32, ge=1, description="Rows trained side by side.")
-    bptt: int = Field(64, ge=1, description="Steps between updates (k1).")
+    batch_size: int = Field(32, ge=1, le=LARGEST, description="Rows trained side by side.")
+    bptt: int = Field(64, ge=1, le=LARGEST, description="Steps between updates (k1).")
     bptt_window: int | None = Field(
-        None, ge=1, description="Steps that gradients flow back (k2), at least bptt; unset: bptt."
+        None, ge=1, le=LARGEST, description="Steps that gradients flow back (k2), at least bptt; unset: bptt."
     )
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one update.")
+    accumulate: int = Field(1, ge=1, le=LARGEST, description="Batches whose gradients make one update.")
     loss_reduction: Literal["mean", "sum"] = Field(
         "mean",
         description="Loss over the steps of a chunk: their mean or their sum; over rows always the mean.",
@@ -321,9 +333,9 @@ class TrainingOptions(Config):
     seed: int = Field(1, ge=0, lt=2**63, description="Seed of every random number.")
     deterministic: bool = Field(True, description="Same seed, same weights, to the bit.")
     dtype: Literal["float32", "float64"] = Field("float32", description="Type of the weights.")
-    device: str = Field("cpu", min_length=1, description="Where to compute: cpu, cuda, cuda:1.")
+    device: str = Field("cpu", description="Where to compute: cpu, cuda, cuda:1.")
     backend: str | None = Field(None, description="Backend that runs the cells; unset: the fastest at hand.")
-    threads: int | None = Field(None, ge=1, description="Threads to compute with; unset: torch's choice.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads to compute with; unset: torch's choice.")
     eval_every: int | None = Field(None, ge=1, description="Updates between evaluations; unset: one per epoch.")
     save_every: int | None = Field(None, ge=1, description="Updates between checkpoints; unset: one per evaluation.")
     save_seconds: float = Field(60.0, gt=0, description="Save a checkpoint at least this often, in seconds.")
@@ -340,7 +352,7 @@ class TrainingOptions(Config):
             raise ConfigError(
                 f"min_learning_rate must be at most learning_rate, {self.learning_rate}, got {self.min_learning_rate}"
             )
-        _check_needs(
+        check_needs(
             self,
             {
                 "momentum": ("optimizer", ("sgd", "rmsprop")),
@@ -361,10 +373,10 @@ class GenerationOptions(Config):
 
     title: ClassVar[str] = "Generation"
 
-    length: int = Field(200, ge=1, description="Tokens to generate, at most.")
-    n: int = Field(1, ge=1, description="Samples.")
+    length: int = Field(200, ge=1, le=LARGEST, description="Tokens to generate, at most.")
+    n: int = Field(1, ge=1, le=LARGEST, description="Samples.")
     temperature: float = Field(1.0, gt=0, description="Below 1: safer; above 1: bolder.")
-    top_k: int | None = Field(None, ge=1, description="Choose among the k likeliest tokens.")
+    top_k: int | None = Field(None, ge=1, le=LARGEST, description="Choose among the k likeliest tokens.")
     top_p: float | None = Field(None, gt=0, le=1, description="Choose among the likeliest with this probability.")
     greedy: bool = Field(False, description="Always take the likeliest token.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Seed of the choices; unset: another each time.")

@@ -7,7 +7,11 @@ backend.
 
 Weights: `p.W_ih` of the equations is `weight_ih_l0`, `p.b_hh` is `bias_hh_l0`, other names stay. The bias `p.b` is the
 sum of `bias_ih` and `bias_hh`, which are both held, as torch does. All start from torch's distribution, drawn in
-torch's order: the same seed gives the same weights. (The forget gate's bias therefore does not start at 1.)
+torch's order: the same seed gives the same weights. What a cell's own `init` says of its bias `p.b` is left out
+therefore (the forget gate does not start at 1); what it says of weights that torch lacks, such as the gains of
+`layer_norm`, holds.
+
+They are no subclasses of torch.nn's: where code asks `isinstance(module, torch.nn.LSTM)`, name both.
 """
 
 from __future__ import annotations
@@ -42,7 +46,10 @@ class LSTM(RNNBase):
         options: equation options of the cell (peephole, coupled, layer_norm, ...) and wrapper options of `Recurrent`
             (sizes, recurrent_dropout, zoneout, weight_dropout, residual, skip, dilation, backend).
 
-    Shapes: see `RNNBase`. Raises ConfigError for options that are unknown, out of range or contradict each other.
+    Shapes: see `recurra.layers.torch_face.RNNBase`.
+
+    Raises:
+        ConfigError: for options that are unknown, out of range or contradict each other.
 
     Example:
         >>> import torch

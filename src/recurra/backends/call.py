@@ -26,10 +26,12 @@ class Layout:
 
     @property
     def length(self) -> int:
+        """The number of steps at which any sequence is active."""
         return len(self.active)
 
     @cached_property
     def rows(self) -> int:
+        """N, the number of packed rows."""
         return sum(self.active)
 
     def sequence_of(self, device: torch.device) -> Tensor:
@@ -54,4 +56,5 @@ class Call:
     names: tuple[tuple[str, str], ...]
 
     def named(self, tensors: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
+        """`tensors`, in the order of `names`, by (kind, name)."""
         return dict(zip(self.names, tensors, strict=True))

@@ -26,6 +26,7 @@ class Steps:
 
     @classmethod
     def of_parts(cls, layout: Layout, parts: Sequence[Tensor]) -> Steps:
+        """The inverse of `parts`."""
         return cls(layout, steps=parts) if len(parts) == layout.length else cls(layout, packed=parts[0])
 
     def parts(self) -> Sequence[Tensor]:
@@ -34,6 +35,7 @@ class Steps:
 
     @property
     def packed(self) -> Tensor:
+        """The value as packed rows [N, W]."""
         if self._packed is None:
             assert self._steps is not None
             self._packed = torch.cat(list(self._steps))
@@ -41,6 +43,7 @@ class Steps:
 
     @property
     def steps(self) -> Sequence[Tensor]:
+        """The value as a list over time of [n_t, W]."""
         if self._steps is None:
             assert self._packed is not None
             self._steps = self._packed.split(self.layout.active)
@@ -85,6 +88,7 @@ class Execution:
         return self._spread(node, self.layout.rows) if key == "output" else self._tensor(node)
 
     def kept(self, key: Hashable) -> Value:
+        """A result of a run as it is held, to be an input of the gradient plan."""
         return self._value(self.plan.graph.results[key])
 
     def _spread(self, node: Node, rows: int) -> Tensor:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from recurra.equations import Symbol, Weights, cell, sigmoid, split
 
 
-@cell(source="Feng et al. 2024, Were RNNs all we needed? (arXiv:2410.01201), section 3.1")
+@cell(source="Feng et al. 2024, Were RNNs all we needed? (arXiv:2410.01201)")
 def min_gru(x: Symbol, h: Symbol, p: Weights) -> dict[str, Symbol]:
     """minGRU: a GRU whose gate and candidate see the input only.
 
         z, n = W_ih x + b
         h = (1 - sigmoid(z)) h + sigmoid(z) n
 
-    Here z admits the new state, as in the paper. torch.nn has no such cell.
+    Here z admits the new state, as in the paper; n is not squashed. The paper also has a form for computing in
+    logarithms, whose n is made positive: that is another model. torch.nn has no such cell.
     """
     z, n = split(p.W_ih @ x + p.b, "z n")
     return {"h": h + sigmoid(z) * (n - h)}
 
 
-@cell(source="Feng et al. 2024, Were RNNs all we needed? (arXiv:2410.01201), section 3.2", init={"b.f": 1.0})
+@cell(source="Feng et al. 2024, Were RNNs all we needed? (arXiv:2410.01201)", init={"b.f": 1.0})
 def min_lstm(x: Symbol, h: Symbol, p: Weights) -> dict[str, Symbol]:
     """minLSTM: an LSTM whose gates see the input only and share out one whole between keeping and writing.
 
@@ -26,7 +27,8 @@ def min_lstm(x: Symbol, h: Symbol, p: Weights) -> dict[str, Symbol]:
         f, i = sigmoid(f), sigmoid(i)
         h = f / (f + i) h + i / (f + i) g
 
-    torch.nn has no such cell.
+    g is not squashed; as with minGRU, the paper's form for computing in logarithms is another model. torch.nn has no
+    such cell.
     """
     f, i, g = split(p.W_ih @ x + p.b, "f i g")
     f, i = sigmoid(f), sigmoid(i)

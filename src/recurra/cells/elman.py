@@ -16,7 +16,7 @@ def rnn(x: Symbol, h: Symbol, p: Weights, *, activation: str = "tanh") -> dict[s
 
         h = a(W_ih x + W_hh h + b)
 
-    activation: a, one of tanh, relu and sigmoid.
+    activation: a, one of tanh, relu and sigmoid (whose values between 0 and 1 are those of the paper's units).
 
     Against torch.nn.RNN: one bias where torch has two that are added; sigmoid, which torch lacks.
     """

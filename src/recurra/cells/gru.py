@@ -22,6 +22,9 @@ def gru(x: Symbol, h: Symbol, p: Weights, *, reset_after: bool = True, z_keeps: 
     Both conventions of z are one model: sigmoid(-v) = 1 - sigmoid(v), so changing the sign of the rows of z in
     W_ih, W_hh and the biases turns one into the other.
 
+    Cho 2014 stands for the published paper, version 3 on arXiv; version 1 has the reset after the product. Neither
+    paper writes biases.
+
     Against torch.nn.GRU: the default is torch's model, with torch's weights. With the reset before the product there
     is one bias, and W_hh is two matrices: W_hh for r and z, W_hn for n.
     """

@@ -34,8 +34,9 @@ def lstm(
     peephole: the gates see the memory: i + p_i c, f + p_f c with the old c, o + p_o c with the new one.
     coupled: no forget gate of its own; what is not written is kept: sigmoid(f) becomes 1 - sigmoid(i).
     layer_norm: W_ih x and W_hh h are normalised each on its own over all gates, with gains g_ih and g_hh and one
-        bias; the memory is normalised, with gain g_c and bias b_c, on its way to h.
-    projection: h = W_hr (sigmoid(o) tanh(c)), with this many rows (LSTMP).
+        bias (the paper's three are added); the memory is normalised, with gain g_c and bias b_c, on its way to h.
+    projection: h = W_hr (sigmoid(o) tanh(c)), with this many rows (LSTMP); the paper's second projection, which
+        only the layer above sees, is left out.
 
     Against torch.nn.LSTM: one bias where torch has two that are added; the forget gate's bias starts at 1 (torch:
     random around 0); torch has projection (proj_size) and no other option.
@@ -74,7 +75,9 @@ def lstm_1997(x: Symbol, h: Symbol, c: Symbol, p: Weights, *, truncated: bool = 
         pass is the same, and the backward loop needs no matrix product.
 
     The paper squashes by scaled logistic functions (g in [-2, 2], h in [-1, 1]); here both are tanh, as in all later
-    work. Against torch.nn.LSTM: no forget gate, one bias instead of two.
+    work. Its memory cells may share gates in blocks; here each has its own.
+
+    Against torch.nn.LSTM: no forget gate, one bias instead of two.
     """
     seen = stop_gradient(h) if truncated else h
     i, g, o = split(p.W_ih @ x + p.W_hh @ seen + p.b, "i g o")

@@ -10,7 +10,7 @@ from cyclopts import App, Group, Parameter
 from recurra.cli.flags import command_line, resolve, takes_options
 from recurra.cli.output import write
 from recurra.config import Config
-from recurra.errors import ConfigError, FolderError
+from recurra.errors import ConfigError
 from recurra.tasks.lm import LMConfig
 
 app = App(name="train", help="Train a model on your data.", sort_key=0)
@@ -40,16 +40,20 @@ def lm(
     Writes a folder with the model, its options, its metrics and its checkpoints.
     Ctrl-C saves, evaluates and stops; --resume goes on from there.
     """
-    if data is not None:
-        given["data"] = data
-    options = resolve(LMConfig, given, config) if resume is None else saved_options(resume, given, config)
-    if options.data is None:
-        raise ConfigError("no data; give a text file, as in `recurra train lm corpus.txt`")
     from recurra import tasks
     from recurra.cli import display
 
-    started = tasks.start("lm", options.data, options, resume=resume)
-    display.show(started.events(), options.unit_name, as_json=as_json)
+    if resume is None:
+        options = resolve(LMConfig, given if data is None else {**given, "data": data}, config)
+        if options.data is None:
+            raise ConfigError("no data; give a text file, as in `recurra train lm corpus.txt`")
+        started = tasks.start("lm", options.data, options)
+    else:
+        refuse_options(resume, [*given, *(["config"] if config else [])])
+        started = tasks.start("lm", data, resume=resume)
+    interrupted = display.show(started.events(), started.config.unit_name, as_json=as_json)
+    if interrupted:
+        raise KeyboardInterrupt
     if not as_json and config is None and resume is None:
         write(_again(options, started.run.folder))
 
@@ -57,20 +61,14 @@ def lm(
 app.command(App(name="lm", default_command=lm))
 
 
-def saved_options(folder: Path, given: dict[str, Any], config: Path | None) -> LMConfig:
-    """The options of a run that is to be resumed; none but the data's place may be given anew."""
-    more = [name for name in given if name != "data"] + (["config"] if config is not None else [])
-    if more:
-        flag = "--" + more[0].replace("_", "-")
+def refuse_options(folder: Path, given: list[str]) -> None:
+    """A run that is resumed goes on with its own options: refuse others."""
+    if given:
+        flag = "--" + given[0].replace("_", "-")
         raise ConfigError(
             f"--resume continues with the options saved in {folder}; leave out {flag}, or start from that "
             f"model with --init-from {folder}"
         )
-    file = folder / "config.yaml"
-    if not file.is_file():
-        found = "it has no config.yaml" if folder.is_dir() else "there is no such folder"
-        raise FolderError(f"{folder}: {found}; --resume needs the folder of a run")
-    return LMConfig.from_yaml(file, **given)
 
 
 def _again(options: Config, folder: Path) -> str:

@@ -29,7 +29,8 @@ def evaluating(model: LanguageModel) -> Iterator[None]:
 def encode_context(tokenizer: Tokenizer, start: Sequence[int], text: str) -> list[int]:
     """The start tokens and then those of a text.
 
-    Errors: DataError if there is nothing to read, or a text of which no token is known.
+    Raises:
+        DataError: if there is nothing to read, or a text of which no token is known.
     """
     ids = tokenizer.encode(text)
     if len(ids) and tokenizer.count_unknown(ids) == len(ids):

@@ -57,10 +57,12 @@ class Cell:
 
     @property
     def filename(self) -> str:
+        """The file that the function stands in."""
         return self.function.__code__.co_filename
 
     @property
     def first_line(self) -> int:
+        """The line of that file where it begins."""
         return self.function.__code__.co_firstlineno
 
     def __repr__(self) -> str:
@@ -112,6 +114,7 @@ class Cell:
         return int(stated) if stated else None
 
     def state_sizes(self, input_size: int, hidden_size: int, options: Mapping[str, Any]) -> dict[str, int]:
+        """The size of each state: hidden_size where `sizes` says nothing."""
         return {name: self.size(name, input_size, hidden_size, options) or hidden_size for name in self.states}
 
 

@@ -24,6 +24,7 @@ class TrainingPlans:
 
 @lru_cache(maxsize=1024)
 def traced(cell: Cell, form: Form) -> Traced:
+    """The cell's graph and weights, traced once for each form."""
     return trace(cell, form)
 
 

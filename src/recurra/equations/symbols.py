@@ -42,6 +42,7 @@ class Tracer:
             self.fail(str(error))
 
     def fail(self, message: str, line: int | None = None) -> NoReturn:
+        """Raise a CellError that names the cell and the line, that of the operation where none is given."""
         raise CellError(f"cell '{self.cell}', {self.filename}:{line or self.line()}: {message}")
 
 
@@ -157,6 +158,7 @@ class Weight(Operand):
         return f"<weight p.{self.name}>"
 
     def use(self, kind: str) -> None:
+        """Settle that this weight is a `kind`; a CellError where it is another elsewhere."""
         if self.kind not in (None, kind):
             self.tracer.fail(f"p.{self.name} is used as a {self.kind} in one place and as a {kind} here")
         self.kind = kind
@@ -181,6 +183,7 @@ class Weight(Operand):
         return Symbol(self.tracer, "product", (operand,), self.rows, self.tracer.line(), self, operand.rate)
 
     def vector(self) -> Symbol:
+        """This weight as a row, the same for all sequences."""
         self.use("vector")
         return Symbol(self.tracer, "vector", (), self.rows, self.tracer.line(), self, Rate.ONCE)
 
@@ -230,6 +233,7 @@ def apply(op: str, *operands: object) -> Symbol:
 
 
 def tracer_of(op: str, *operands: object) -> Tracer:
+    """The tracing that operands belong to; a TypeError where none is a value or weight of a cell."""
     for value in operands:
         if isinstance(value, Operand):
             return value.tracer

@@ -55,6 +55,7 @@ class Traced:
 
     @property
     def output(self) -> Node:
+        """The value that the cell gives, the first entry of what it returned."""
         return self.graph.results["output"]
 
     def recurrent_blocks(self) -> list[Block]:

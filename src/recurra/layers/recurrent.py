@@ -27,15 +27,17 @@ class Recurrent(nn.Module):
         num_layers: how many layers.
         sizes: a width per layer, instead of `hidden_size` and `num_layers`.
         bidirectional: run each layer in both directions; on a ragged batch each sequence starts at its own end.
-        dropout: probability, on the output of every layer but the last.
+        dropout: probability, on the output of every layer but the last, a new mask at each step; none with one layer.
         recurrent_dropout: probability, on the state where it meets a matrix, one mask for all steps of a sequence
             (Gal & Ghahramani 2016, arXiv:1512.05287).
         zoneout: probability that a state keeps its old value (Krueger et al. 2017, arXiv:1606.01305), for all states
             or by state.
-        weight_dropout: probability, on the entries of the recurrent matrices (Merity et al. 2018, arXiv:1708.02182).
+        weight_dropout: probability, on the entries of the recurrent matrices, those that meet what depends on a state
+            (W_hr of a projection too): one mask for all sequences and steps (Merity et al. 2018, arXiv:1708.02182).
         residual: add its input to the output of every layer whose input and output have one width.
         skip: the input goes to every layer and every layer to the output (Graves 2013, arXiv:1308.0850).
-        dilation: d, or one per layer: the state of d steps ago takes the place of the last one (Chang et al. 2017).
+        dilation: d, or one per layer: the state of d steps ago takes the place of the last one (Chang et al. 2017,
+            arXiv:1710.02224).
         batch_first: x and output are [B, T, .] instead of [T, B, .].
         init: initial values by weight or part (`{"b.f": 0.0}`), over those the cell states.
         init_range: r, to draw all weights from U(-r, r), biases the cell states too.

@@ -37,10 +37,12 @@ class Stack:
 
     @property
     def directions(self) -> int:
+        """D: 2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
     @property
     def num_layers(self) -> int:
+        """L, the number of layers."""
         return len(self.sizes)
 
     @property
@@ -56,12 +58,14 @@ class Stack:
         return below + self.input_size if self.skip else below
 
     def layer_output_size(self, layer: int) -> int:
+        """The width of what layer `layer` gives, both directions together."""
         width = self.traced(layer).output.width
         assert width is not None
         return self.directions * width
 
     @property
     def output_size(self) -> int:
+        """F, the width of what the stack gives."""
         layers = range(self.num_layers) if self.skip else [self.num_layers - 1]
         return sum(self.layer_output_size(layer) for layer in layers)
 
@@ -88,6 +92,7 @@ class Stack:
         return width
 
     def traced(self, layer: int) -> Traced:
+        """The graph and the weights of layer `layer`."""
         return traced(self.cell, self.form(layer))
 
     def suffix(self, layer: int, direction: int) -> str:

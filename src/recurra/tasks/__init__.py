@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurra.config import Config, nearest, read_yaml
-from recurra.errors import ConfigError, FolderError
+from recurra.config import Config, nearest
+from recurra.errors import ConfigError
 from recurra.tasks.lm.options import LMConfig
 
 if TYPE_CHECKING:
@@ -29,18 +29,20 @@ def start(task: str, data: Path | str | None, config: Config | None = None, resu
         task: its name, "lm".
         data: the text file or folder; None to take the config's.
         config: the options; None for the defaults.
-        resume: the folder of a run to continue, instead.
+        resume: the folder of a run to continue, instead, with the options saved there; `data` says where the text is
+            now, if the run has lost it.
 
     Errors: any RecurraError, before anything is written.
     """
     options = options_of(task)
-    config = config or options()
-    if data is not None:
-        config = config.model_copy(update={"data": Path(data)})
-    assert isinstance(config, LMConfig)
+    text = None if data is None else Path(data)
     from recurra.tasks.lm.training import LMTraining
 
-    return LMTraining.start(config) if resume is None else LMTraining.resume(Path(resume), config)
+    if resume is not None:
+        return LMTraining.resume(Path(resume), text)
+    config = config or options()
+    assert isinstance(config, LMConfig)
+    return LMTraining.start(config if text is None else config.model_copy(update={"data": text}))
 
 
 def train(
@@ -70,12 +72,11 @@ def train(
     if resume is not None:
         if options or data is not None:
             raise ConfigError("resume continues with the data and options of that run; leave the others out")
-        config: Config = kind.from_yaml(Path(resume) / "config.yaml")
+        training = start(task, None, resume=Path(resume))
     elif data is None:
         raise ConfigError("no data; give a text file, as in recurra.train('lm', 'corpus.txt')")
     else:
-        config = kind.make(**options)
-    training = start(task, data, config, None if resume is None else Path(resume))
+        training = start(task, data, kind.make(**options))
     for event in training.events():
         (on_event or _print_event)(event)
     return training.run
@@ -87,25 +88,18 @@ def _print_event(event: Event) -> None:
     print(describe(event), flush=True)
 
 
-def load(folder: Path | str) -> LanguageModelRun:
+def load(folder: Path | str, device: str | None = None) -> LanguageModelRun:
     """The trained model in a run folder.
+
+    Args:
+        folder: as `train` made it.
+        device: where to compute; None for the device that it was trained on.
 
     Errors: FolderError for a folder that is missing, or that holds missing, damaged or foreign files.
     """
-    path = Path(folder)
-    file = path / "config.yaml"
-    if not file.is_file():
-        what = "a file" if path.is_file() else "a folder without config.yaml" if path.is_dir() else "nothing"
-        raise FolderError(
-            f"{path}: expected the folder of a trained model, found {what}; give a folder that recurra made"
-        )
-    try:
-        options_of(str(read_yaml(file).get("task", "")))
-    except ConfigError as error:
-        raise FolderError(f"{path}: not the folder of a trained model ({error})") from None
     from recurra.tasks.lm.run import LanguageModelRun
 
-    return LanguageModelRun.load(path)
+    return LanguageModelRun.load(Path(folder), device)
 
 
 def summarize(task: str, config: Config, vocabulary: int) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any], best: P
         _remove(aside)
         aside.mkdir()
         write_tensors(aside / TENSORS, packer.tensors)
-        _write_state(aside / STATE, {"format": "recurra checkpoint", "version": FORMAT_VERSION, **state})
+        head = {"format": "recurra checkpoint", "version": FORMAT_VERSION, "has_best": best is not None}
+        _write_state(aside / STATE, {**head, **state})
         if best is not None:
             link(best, aside / BEST)
         sync(aside)
@@ -104,11 +105,13 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
         raise CheckpointError(f"{file}: truncated or not JSON") from None
     if not isinstance(state, dict) or state.pop("format", None) != "recurra checkpoint":
         raise CheckpointError(f"{file}: not a checkpoint of recurra")
-    version = state.pop("version", None)
+    version, has_best = state.pop("version", None), state.pop("has_best", False)
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{file}: version {version}, this recurra reads {FORMAT_VERSION}; update recurra")
     try:
         tensors, _ = read_tensors(path / TENSORS)
+        if has_best:
+            read_tensors(path / BEST)
         return {name: unpack(value, tensors, device) for name, value in state.items()}
     except FolderError as error:
         raise CheckpointError(str(error)) from None

@@ -23,6 +23,7 @@ from recurra.training.divergence import check_gradients, check_loss, check_weigh
 from recurra.training.events import Evaluated, Event, Finished, Resumed, Saved, Step, Stopped
 from recurra.training.interruption import Interruption
 from recurra.training.job import Job, State
+from recurra.training.memory import enough_memory
 from recurra.training.optimisers import averaged_weights, make_optimiser, observe
 from recurra.training.progress import Interval, Progress, monitored
 from recurra.training.randomness import (
@@ -93,6 +94,11 @@ class _Training:
     def resume(self) -> Iterator[Event]:
         checkpoint = load_checkpoint(self.folder.checkpoints, self.device)
         if checkpoint is None:
+            if self.folder.model.exists():
+                raise CheckpointError(
+                    f"{self.folder.path}: has a trained model but no checkpoint to go on from; start a new run from it "
+                    f"with --init-from {self.folder.path}"
+                )
             yield Resumed(0, 1, ("no checkpoint yet: starting from the beginning",))
             yield from self.start()
             return
@@ -159,12 +165,8 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad()
-        try:
+        with enough_memory(self.device, "lower --batch-size (with --accumulate to make up for it) or --bptt"):
             nats, tokens = self.backpropagate(batches)
-        except torch.OutOfMemoryError:
-            raise TrainingError(
-                f"{self.device}: out of memory; lower --batch-size (with --accumulate to make up for it) or --bptt"
-            ) from None
         norm, clipped = clip_gradients(self.job.model.parameters(), options.max_grad_norm, options.clip_grad_value)
         check_gradients(norm, progress, options, self.saved)
         self.optimiser.step()

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -47,23 +47,40 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | str, files: Mapping[str, str], overwrite: bool = False) -> Self:
-        """Make a run folder with these text files, `config.yaml` among them, all at once.
-
-        Errors: FolderError where the path is taken: by a run folder, unless `overwrite`; by anything else,
-        always. Overwriting removes what recurra wrote and leaves other files alone.
-        """
-        path = Path(path)
-        try:
-            check_free(path, overwrite)
-            aside = path.absolute().with_name(f".{path.absolute().name}.writing")
-            _remove(aside)
-            aside.mkdir(parents=True)
+        """Make a run folder with these text files, `config.yaml` among them, all at once. Errors: as `creating`."""
+        with cls.creating(path, overwrite) as aside:
             for name, text in files.items():
                 write_text(aside / name, text)
-            _move_in(aside, path)
+        return cls(Path(path))
+
+    @classmethod
+    @contextmanager
+    def creating(cls, path: Path | str, overwrite: bool = False) -> Iterator[Path]:
+        """A folder to fill, beside the path, which becomes the run folder at the end of the block, all at once.
+
+        Where the block fails nothing is left of it. Overwriting removes what recurra wrote and leaves other files
+        alone.
+
+        Errors: FolderError where the path is taken: by a run folder, unless `overwrite`; by anything else,
+        always; by another process that is making it.
+        """
+        path = Path(path)
+        aside = path.absolute().with_name(f".{path.absolute().name}.writing")
+        try:
+            check_free(path, overwrite)
+            aside.mkdir(parents=True, exist_ok=True)
+            with locked(aside, path):
+                try:
+                    for left in aside.iterdir():  # by a kill
+                        _remove(left)
+                    yield aside
+                    _move_in(aside, path)
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
-            raise FolderError(f"{path}: run folder cannot be made ({error.strerror or error})") from None
-        return cls(path)
+            raise FolderError(
+                f"{path}: run folder cannot be made ({error.strerror or error}); give another --output-dir"
+            ) from None
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -78,23 +95,9 @@ class RunFolder:
             )
         return cls(path)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; a killed process keeps no lock."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise FolderError(
-                f"{self.path}: another process is training here; wait for it or give another --output-dir"
-            ) from None
-        except OSError:
-            pass  # a network file system without locks
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from training in this folder."""
+        return locked(self.path, self.path)
 
     def write_text(self, name: str, text: str) -> None:
         """Write or replace a text file of the folder (`README.md`)."""
@@ -163,6 +166,23 @@ class RunFolder:
             ) from None
 
 
+@contextmanager
+def locked(folder: Path, path: Path) -> Iterator[None]:
+    """Keep other processes out of the folder in which the run `path` is made; a killed process keeps no lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a network file system without locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FolderError(
+                    f"{path}: another process is training here; wait for it or give another --output-dir"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def is_run_folder(path: Path) -> bool:
     """Whether a folder is recognisably one that recurra made."""
     try:
@@ -200,7 +220,6 @@ def _move_in(aside: Path, path: Path) -> None:
             _remove(old)
         for file in sorted(aside.iterdir(), key=lambda file: file.name == CONFIG):
             put_in_place(file, path / file.name)
-    aside.rmdir()
 
 
 def _remove(path: Path) -> None:

@@ -20,8 +20,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
     Give `metadata` one key at most: safetensors orders them at random, and equal files should be equal bytes.
     """
+    path.touch()
+    mode = path.stat().st_mode  # the user's umask; safetensors' files are for their owner only
     try:
         safetensors.torch.save_file(dict(tensors), path, metadata)
+        path.chmod(mode)
     except safetensors.SafetensorError as error:  # its name for what the system refuses (a full disk)
         raise OSError(str(error).removeprefix("Error while serializing: I/O error: ")) from None
     sync(path)

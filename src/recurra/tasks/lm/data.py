@@ -47,7 +47,7 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
 
     Errors: DataError for a text that cannot be used, ConfigError where nothing is left to validate on.
     """
-    if tokenizer is not None and (folder / COUNTS).is_file():
+    if tokenizer is not None and is_prepared(folder):
         return _check(config, _read(folder, tokenizer))
     assert config.data is not None
     splits = find_splits(config.data, config.valid, config.test, config.valid_frac, config.test_frac)
@@ -63,6 +63,11 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
     }
     _write_counts(folder, parts)
     return _check(config, Text(tokenizer, parts["train"], parts["valid"], parts.get("test")))
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether `prepare` has been there."""
+    return (folder / COUNTS).is_file()
 
 
 @contextmanager
@@ -92,10 +97,13 @@ def _read(folder: Path, tokenizer: Tokenizer) -> Text:
             tokens = np.memmap(folder / f"{name}.tokens", token_type(tokenizer.size), "r")
             if len(tokens) != count.pop("tokens"):
                 raise ValueError(f"{name}.tokens has {len(tokens)} tokens")
+            if not 0 <= tokens.min() <= tokens.max() < tokenizer.size:
+                raise ValueError(f"{name}.tokens has unknown tokens")
             parts[name] = Part(tokens, **count)
         return Text(tokenizer, parts["train"], parts["valid"], parts.get("test"))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder}: damaged ({error}); delete this folder, and the text is encoded anew") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{folder}: damaged ({reason}); delete this folder, and the text is encoded anew") from None
 
 
 def _check(config: LMConfig, text: Text) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -13,36 +14,17 @@ from recurra.layers.recurrent import Recurrent
 from recurra.models.language_model import LanguageModel
 from recurra.tasks.lm.options import LMConfig
 
+FORGET_BIAS = "b*[._]f"
+"""The forget gate's bias in every cell that has one: `b.f`, or `b_f`."""
+
 
 def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu") -> LanguageModel:
     """The untrained model that `config` describes, for V = `vocabulary` tokens.
 
     Errors: ConfigError for options that the cell lacks or that contradict each other.
     """
-    dtype = getattr(torch, config.dtype)
-    options: dict[str, Any] = find_cell(config.cell).check_options(config.cell_options)
-    dilation = config.dilation or [1]
-    init = {} if config.forget_bias is None else {"b*.f": config.forget_bias}
     with torch.device(device):
-        stack = Recurrent(
-            config.cell,
-            config.embedding_width or vocabulary,
-            None if config.sizes else config.hidden_size,
-            1 if config.sizes else config.num_layers,
-            sizes=config.sizes,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            zoneout=config.zoneout,
-            weight_dropout=config.weight_dropout,
-            residual=config.residual,
-            skip=config.skip,
-            dilation=dilation[0] if len(dilation) == 1 else dilation,
-            init=init,
-            init_range=config.init_range,
-            backend=config.backend,
-            dtype=dtype,
-            **options,
-        )
+        stack = _stack(config, config.embedding_width or vocabulary)
         model = LanguageModel(
             vocabulary,
             stack,
@@ -56,12 +38,42 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
     return model
 
 
+def _stack(config: LMConfig, input_size: int) -> Recurrent:
+    options: dict[str, Any] = find_cell(config.cell).check_options(config.cell_options)
+    dilation = config.dilation or [1]
+    init = {} if config.forget_bias is None else {FORGET_BIAS: config.forget_bias}
+    try:
+        return Recurrent(
+            config.cell,
+            input_size,
+            None if config.sizes else config.hidden_size,
+            1 if config.sizes else config.num_layers,
+            sizes=config.sizes,
+            dropout=config.dropout,
+            recurrent_dropout=config.recurrent_dropout,
+            zoneout=config.zoneout,
+            weight_dropout=config.weight_dropout,
+            residual=config.residual,
+            skip=config.skip,
+            dilation=dilation[0] if len(dilation) == 1 else dilation,
+            init=init,
+            init_range=config.init_range,
+            backend=config.backend,
+            dtype=getattr(torch, config.dtype),
+            **options,
+        )
+    except ConfigError as error:
+        if FORGET_BIAS in str(error):
+            raise ConfigError(f"forget_bias: cell {config.cell!r} has no forget gate; leave it out") from None
+        raise
+
+
 def check_device(name: str) -> torch.device:
     """The device of that name. Errors: ConfigError where it is unknown or not there."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).item()  # device meta holds no numbers
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = shorten(str(error), 80, placeholder=" ...")
         raise ConfigError(f"device={name!r}: expected a device of this machine, as cpu or cuda ({reason})") from None
     return device

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from recurra.config import StackOptions, TextOptions, TrainingOptions
-from recurra.errors import ConfigError
+from recurra.config import StackOptions, TextOptions, TrainingOptions, check_needs
+from recurra.errors import ConfigError, FolderError
 
 UNITS = {"char": "character", "word": "word", "bpe": "token", "byte": "byte"}
 """What a loss is per, by the option `unit`."""
@@ -22,6 +23,18 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
     """
 
     task: ClassVar[str] = "lm"
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Self:
+        """The options saved in a run folder. Errors: FolderError where it is none."""
+        file, advice = folder / "config.yaml", "give a folder that recurra made"
+        if not file.is_file():
+            what = "a folder without config.yaml" if folder.is_dir() else "a file" if folder.exists() else "nothing"
+            raise FolderError(f"{folder}: expected a run folder, found {what}; {advice}")
+        try:
+            return cls.from_yaml(file)
+        except ConfigError as error:
+            raise FolderError(f"{folder}: not a run folder ({error}); {advice}") from None
 
     @property
     def unit_name(self) -> str:
@@ -40,8 +53,5 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
 
     @model_validator(mode="after")
     def _check_lm(self) -> Self:
-        if self.mode == "sentences" and self.bptt_window is not None:
-            raise ConfigError(
-                "bptt_window has no effect with mode=sentences, where every sentence is whole; leave it out"
-            )
+        check_needs(self, {"bptt": ("mode", ("stream",)), "bptt_window": ("mode", ("stream",))})
         return self

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 from recurra.config import GenerationOptions
 from recurra.decoding import Completions, Score, complete, generate, score
 from recurra.decoding.context import evaluating
@@ -19,7 +21,9 @@ from recurra.tasks.lm.job import evaluate, line_end
 from recurra.tasks.lm.network import build, check_device
 from recurra.tasks.lm.options import LMConfig
 from recurra.text import Tokenizer, load_tokenizer
+from recurra.text.tokenizer import check_unicode
 from recurra.training import read_weights
+from recurra.training.memory import enough_memory
 from recurra.training.tensor_files import load_weights
 
 TOKENIZER = "tokenizer.json"
@@ -44,23 +48,20 @@ class LanguageModelRun:
         self.folder, self.config, self.tokenizer, self.model = folder, config, tokenizer, model
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The model in a run folder. Errors: FolderError for missing, damaged or foreign files."""
-        config = cls.read_config(folder)
+    def load(cls, folder: Path, device: str | None = None) -> Self:
+        """The model in a run folder, on the device that it was trained on, or on another.
+
+        Errors: FolderError for missing, damaged or foreign files, ConfigError for a device that is not there.
+        """
+        config = LMConfig.of_run(folder)
+        where = check_device(device or config.device)
         tokenizer = load_tokenizer(folder / TOKENIZER)
         model = build(config, tokenizer.size)
         path = folder / "model.safetensors"
         if not path.is_file():
             raise FolderError(f"{folder}: has no model.safetensors yet; train on with --resume {folder}")
         load_weights(model, read_weights(path), path)
-        return cls(folder, config, tokenizer, model.to(check_device(config.device)).eval())
-
-    @staticmethod
-    def read_config(folder: Path) -> LMConfig:
-        try:
-            return LMConfig.from_yaml(folder / "config.yaml")
-        except ConfigError as error:
-            raise FolderError(f"{folder}: expected the folder of a trained model ({error})") from None
+        return cls(folder, config, tokenizer, model.to(where).eval())
 
     def summary(self) -> dict[str, Any]:
         """The number of weights of each layer and in total, with the arithmetic."""
@@ -87,7 +88,13 @@ class LanguageModelRun:
             if part is None:
                 raise DataError(f"{self.folder}: was trained without a test text; give a file to evaluate on")
             stack.enter_context(evaluating(self.model))
+            stack.enter_context(enough_memory(self.device, "lower --batch-size"))
             return evaluate(self.model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.output.weight.device
 
     @property
     def start(self) -> list[int]:
@@ -143,4 +150,5 @@ class LanguageModelRun:
         """
         if self.config.direction == "backward":
             raise ConfigError(f"{self.folder}: predicts backward, so it knows no next word; use score or generate")
+        check_unicode(prompt)
         return complete(self.model, self.tokenizer, prompt, k, start=self.start)

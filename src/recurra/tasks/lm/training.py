@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +12,7 @@ from recurra.data import summarise
 from recurra.errors import ConfigError
 from recurra.models.weights import count_weights
 from recurra.tasks.lm.card import model_card
-from recurra.tasks.lm.data import Text, prepare
+from recurra.tasks.lm.data import Text, is_prepared, prepare
 from recurra.tasks.lm.job import SentenceJob, StreamJob, evaluate
 from recurra.tasks.lm.network import build, check_device
 from recurra.tasks.lm.options import LMConfig
@@ -26,16 +25,17 @@ from recurra.training import (
     Job,
     ModelSummary,
     RunFolder,
-    read_weights,
     seed_everything,
     train,
 )
-from recurra.training.run_folder import check_free
-from recurra.training.tensor_files import load_weights
+from recurra.training.durable import write_text
+from recurra.training.memory import enough_memory
 
 DATA = "data"
 SAMPLE = 160  # tokens of the sample shown at each evaluation: two lines of a terminal
 REGULARISATION = ("dropout", "recurrent_dropout", "zoneout", "weight_dropout")
+OF_THIS_TRAINING = ("data", "valid", "test", "valid_frac", "test_frac", "window", "init_range", "forget_bias")
+"""Options of text and network that say nothing of a trained model."""
 
 
 class LMTraining:
@@ -43,43 +43,45 @@ class LMTraining:
 
     def __init__(self, config: LMConfig, folder: RunFolder, text: Text, resumed: bool) -> None:
         self.config, self.folder, self.text, self.resumed = config, folder, text, resumed
+        device = check_device(config.device)
         seed_everything(config.seed)
-        self.model = build(config, text.tokenizer.size).to(check_device(config.device))
-        if config.init_from is not None:
-            path = config.init_from / "model.safetensors"
-            load_weights(self.model, read_weights(path), path)
+        with enough_memory(device, "lower --hidden-size, --num-layers or --vocabulary-size"):
+            self.model = build(config, text.tokenizer.size).to(device)
         self.job = self._job()
 
     @classmethod
     def start(cls, config: LMConfig) -> Self:
         """Check options and data, encode the text, make the run folder. Errors: any RecurraError."""
-        check_device(config.device)
-        tokenizer = None
-        if config.init_from is not None:
-            config = inherit(config)
-            assert config.init_from is not None
-            tokenizer = load_tokenizer(config.init_from / TOKENIZER)
-        config = _settle_paths(config)
+        base = None if config.init_from is None else LanguageModelRun.load(config.init_from, "cpu")
+        config = _settle_paths(config if base is None else inherit(config, base.config))
         assert config.output_dir is not None
-        check_free(config.output_dir, config.overwrite)
+        check_device(config.device)
         build(config, 10, "meta")  # what the network's options get wrong is said before the text is read
-        aside = config.output_dir.with_name(f".{config.output_dir.name}.{DATA}.writing")
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            text = prepare(config, aside, tokenizer)
-            files = {"config.yaml": config.to_yaml(), TOKENIZER: json.dumps(text.tokenizer.to_json())}
-            folder = RunFolder.create(config.output_dir, files, config.overwrite)
-            aside.rename(folder.path / DATA)  # the maps stay valid
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        return cls(config, folder, text, resumed=False)
+        with RunFolder.creating(config.output_dir, config.overwrite) as aside:
+            text = prepare(config, aside / DATA, base and base.tokenizer)  # the maps into memory outlive the renaming
+            training = cls(config, RunFolder(config.output_dir), text, resumed=False)
+            if base is not None:
+                training.model.load_state_dict(base.model.state_dict())
+            # What was asked to be replaced is; a run from the saved options must ask again.
+            write_text(aside / "config.yaml", config.model_copy(update={"overwrite": False}).to_yaml())
+            write_text(aside / TOKENIZER, json.dumps(text.tokenizer.to_json()))
+        return training
 
     @classmethod
-    def resume(cls, path: Path, config: LMConfig) -> Self:
-        """Go on with the run in a folder, with the options saved there. Errors: any RecurraError."""
-        folder = RunFolder.open(path)
-        tokenizer = load_tokenizer(folder.path / TOKENIZER)
-        return cls(config, folder, prepare(config, folder.path / DATA, tokenizer), resumed=True)
+    def resume(cls, path: Path, data: Path | None = None) -> Self:
+        """Go on with the run in a folder, with the options saved there; `data`: where its text is now, if it is needed.
+
+        Errors: any RecurraError.
+        """
+        config, folder = LMConfig.of_run(path), RunFolder(path)
+        if data is not None:
+            if is_prepared(path / DATA):
+                raise ConfigError(f"{data}: {path} has its text already, in {DATA}; leave it out")
+            config = config.model_copy(update={"data": data.absolute()})
+        tokenizer = load_tokenizer(path / TOKENIZER)
+        with folder.locked():
+            text = prepare(config, path / DATA, tokenizer)
+        return cls(config, folder, text, resumed=True)
 
     @property
     def run(self) -> LanguageModelRun:
@@ -160,21 +162,19 @@ def _settle_paths(config: LMConfig) -> LMConfig:
     return config.model_copy(update=update)
 
 
-def inherit(config: LMConfig) -> LMConfig:
-    """Take tokens and network from the model in `init_from`, where the options do not say otherwise.
+def inherit(config: LMConfig, base: LMConfig) -> LMConfig:
+    """Take tokens and network from the options of the model in `init_from`, where those given do not say otherwise.
 
     Errors: ConfigError where they say otherwise about what is fixed by the weights.
     """
-    assert config.init_from is not None
-    base = LanguageModelRun.read_config(config.init_from)
-    update = {}
-    for title, names in LMConfig.groups().items():
-        for name in names if title in ("Text", "Network") else ():
-            if name in ("data", "valid", "test", "valid_frac", "test_frac", "window", "init_range", "forget_bias"):
-                continue
-            given, theirs = getattr(config, name), getattr(base, name)
-            if name not in config.model_fields_set:
-                update[name] = theirs
-            elif given != theirs and name not in REGULARISATION:
-                raise ConfigError(f"{name}={given}: the model in {config.init_from} has {name}={theirs}; leave it out")
-    return config.model_copy(update=update)
+    groups = LMConfig.groups()
+    given = {name: getattr(config, name) for name in config.model_fields_set}
+    theirs = {name: getattr(base, name) for name in (*groups["Text"], *groups["Network"])}
+    for name in (*OF_THIS_TRAINING, *base.replaced()):
+        theirs.pop(name, None)
+    for name in theirs.keys() & given.keys() - set(REGULARISATION):
+        if given[name] != theirs[name]:
+            raise ConfigError(
+                f"{name}={given[name]}: the model in {config.init_from} has {name}={theirs[name]}; leave it out"
+            )
+    return LMConfig.make(**{**theirs, **given})

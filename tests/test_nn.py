@@ -394,3 +394,48 @@ def test_examples_in_docstrings(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_runs_in_its_type(name: str, dtype: torch.dtype) -> None:
+    """Output and gradients as near to float32's as bfloat16 allows, whatever type x comes in."""
+    torch.manual_seed(0)
+    module = getattr(ours, name)(I, H)
+    x = torch.randn(T, B, I).to(dtype)
+    exact, _ = module(x.float())
+    exact.sum().backward()
+    expected = {n: p.grad.clone() for n, p in module.named_parameters()}
+    module.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, _ = module(x)
+    assert output.dtype == torch.bfloat16
+    output.float().sum().backward()
+    assert torch.allclose(output.float(), exact, atol=0.05)
+    for n, p in module.named_parameters():
+        assert p.grad.dtype == torch.float32
+        assert torch.allclose(p.grad, expected[n], atol=0.05 * expected[n].abs().max().item())
+
+
+def test_no_bias_survives_to_empty() -> None:
+    torch.manual_seed(0)
+    plain = ours.LSTM(I, H, bias=False)
+    moved = ours.LSTM(I, H, bias=False, device="meta").to_empty(device="cpu")
+    moved.load_state_dict(plain.state_dict())
+    x = torch.randn(T, B, I)
+    assert torch.equal(moved(x)[0], plain(x)[0])
+
+
+def test_dropout_may_be_set_later() -> None:
+    module = ours.LSTM(I, H, 2, dropout=0.5)
+    module.dropout = 0.0
+    x = torch.randn(T, B, I)
+    assert torch.equal(module(x)[0], module.eval()(x)[0])
+    with pytest.raises(ConfigError, match="dropout: expected a probability"):
+        module.dropout = 1.5
+
+
+def test_another_cell_starts_as_it_says() -> None:
+    module = ours.LSTM(I, H, cell="min_lstm")
+    assert torch.equal(module.bias_l0[:H], torch.ones(H))  # the forget gate, f
+    assert "bias_ih_l0" not in dict(module.named_parameters())

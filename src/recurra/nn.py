@@ -7,9 +7,9 @@ backend.
 
 Weights: `p.W_ih` of the equations is `weight_ih_l0`, `p.b_hh` is `bias_hh_l0`, other names stay. The bias `p.b` is the
 sum of `bias_ih` and `bias_hh`, which are both held, as torch does. All start from torch's distribution, drawn in
-torch's order: the same seed gives the same weights. What a cell's own `init` says of its bias `p.b` is left out
-therefore (the forget gate does not start at 1); what it says of weights that torch lacks, such as the gains of
-`layer_norm`, holds.
+torch's order: the same seed gives the same weights. The forget gate of `lstm` therefore does not start at 1, as it does
+in `Recurrent`; weights that torch lacks, such as the gains of `layer_norm`, start as the cell says, and so does another
+cell under this face, whose bias `p.b` is held once, as `b_l0` is: `bias_l0`.
 
 They are no subclasses of torch.nn's: where code asks `isinstance(module, torch.nn.LSTM)`, name both.
 """
@@ -24,9 +24,10 @@ import torch
 from recurra.cells import find_cell
 from recurra.equations import Cell
 from recurra.errors import ConfigError
+from recurra.layers.recurrent import Recurrent
 from recurra.layers.torch_face import Device, RNNBase, RNNCellBase
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent"]
 
 
 class LSTM(RNNBase):

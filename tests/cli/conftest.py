@@ -73,7 +73,7 @@ class TrainedStandIn:
 def trained(monkeypatch):
     run = TrainedStandIn()
 
-    def load(folder):
+    def load(folder, device):
         run.calls.append(("load", folder))
         return run
 
@@ -88,9 +88,13 @@ def started(monkeypatch):
 
     record = SimpleNamespace(events=[], given=None)
 
-    def start(task, data, config, resume=None):
+    def start(task, data, config=None, resume=None):
         record.given = SimpleNamespace(task=task, data=data, config=config, resume=resume)
-        return SimpleNamespace(events=lambda: iter(record.events), run=SimpleNamespace(folder=Path("runs/x")))
+        return SimpleNamespace(
+            events=lambda: iter(record.events),
+            config=config or LMConfig.make(),
+            run=SimpleNamespace(folder=Path("runs/x")),
+        )
 
     monkeypatch.setattr(recurra.tasks, "start", start, raising=False)
     return record

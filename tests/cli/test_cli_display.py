@@ -29,11 +29,11 @@ EVENTS = [
     ModelSummary({"weights": 1000, "backend": "reference [the only one]"}),
     Resumed(step=1150, epoch=2, notes=("a note",)),
     STEP,
-    Evaluated(1200, 2, {"bits per character": 2.5}, best=2.5, improved=True, sample="O [b]Romeo\x07\nO"),
-    Evaluated(1300, 2, {"bits per character": 2.75}, best=2.5, improved=False, sample=None),
+    Evaluated(1200, 2, {"bits_per_character": 2.5}, best=2.5, improved=True, sample="O [b]Romeo\x07\nO"),
+    Evaluated(1300, 2, {"bits_per_character": 2.75}, best=2.5, improved=False, sample=None),
     Saved(Path("runs/x/checkpoints/step-00001300"), 1300),
     Stopped("interrupted"),
-    Finished({"bits per character": 2.5}, 3725.0, Path("runs/x")),
+    Finished({"valid": {"bits_per_character": 2.5}, "test": {"bits_per_character": 12.25}}, 3725.0, Path("runs/x")),
 ]
 LINES = """\
 data
@@ -53,7 +53,9 @@ evaluated at step 1,200: bits per character 2.5000 (the best so far)
 evaluated at step 1,300: bits per character 2.7500 (best so far 2.5000)
 saved step 1,300 in runs/x/checkpoints/step-00001300
 stopped: interrupted
-finished in 1:02:05: bits per character 2.5000
+finished in 1:02:05
+                       valid     test
+  bits per character  2.5000  12.2500
 model: runs/x
 """
 
@@ -108,10 +110,20 @@ def test_a_terminal_gets_the_live_display(monkeypatch):
     monkeypatch.setattr("recurra.cli.display.show_live", lambda *given: called.append(given))
     monkeypatch.setenv("TERM", "xterm")
     show(EVENTS, "word")
-    assert called[0][:2] == (EVENTS, "word")
+    assert called[0][1] == "word"
     monkeypatch.setenv("TERM", "dumb")
     show([], "word")
     assert len(called) == 1
+
+
+def test_it_is_said_whether_a_signal_ended_training():
+    assert not show([Stopped("no improvement in 2 evaluations")])
+    assert show([Stopped("SIGINT", interrupted=True)])
+
+
+def test_long_lines_of_a_sample_are_wrapped():
+    event = Evaluated(1, 1, {}, 0.0, False, sample="a" * 80 + " b\n\nc")
+    assert describe(event, "word").splitlines()[1:] == [f"  | {'a' * 76}", "  | aaaa b", "  | ", "  | c"]
 
 
 def test_an_error_while_training_leaves_the_terminal_in_order():

@@ -42,7 +42,7 @@ WRONG = [
     ),
     (
         "train lm --resume /nonexistent",
-        "/nonexistent: there is no such folder; --resume needs the folder of a run",
+        "/nonexistent: expected a run folder, found nothing; give a folder that recurra made",
     ),
     (
         "train lm --resume /nonexistent --hidden-size 3",
@@ -55,7 +55,7 @@ WRONG = [
     ("generate x --n 0", "n: must be greater than or equal to 1, got 0"),
     ("generate x --greedy --top-k 3", "top_k has no effect with greedy; leave one of them out"),
     ("score x", "no sentences; give some, or --file F with one per line (- is stdin)"),
-    ("score x --file /nonexistent", "/nonexistent: no such file or directory"),
+    ("score x --file /nonexistent", "/nonexistent: cannot be read (No such file or directory); check path and rights"),
     ("summary", "summary needs a model's folder, or --vocabulary and the options of a network"),
     ("summary x --cell gru", "summary takes a model's folder or the options of a network, not both"),
     ("summary x --vocabulary 3", "summary takes a model's folder or the options of a network, not both"),
@@ -70,7 +70,10 @@ def test_wrong_command_lines(words, message, recurra_command):
 
 def test_no_config_in_the_folder_to_resume(recurra_command, tmp_path):
     result = recurra_command("train", "lm", "--resume", str(tmp_path))
-    assert result.err == f"recurra: {tmp_path}: it has no config.yaml; --resume needs the folder of a run\n"
+    assert result.err == (
+        f"recurra: {tmp_path}: expected a run folder, found a folder without config.yaml; "
+        "give a folder that recurra made\n"
+    )
 
 
 def test_unknown_option_in_a_file(recurra_command, tmp_path):
@@ -84,7 +87,10 @@ def test_invalid_utf8_in_sentences(recurra_command, tmp_path):
     file = tmp_path / "lines.txt"
     file.write_bytes(b"ab\xff\n")
     result = recurra_command("score", "x", "--file", str(file))
-    assert result.err == f"recurra: {file}: not UTF-8 at byte 2; give UTF-8 text\n"
+    assert result.err == (
+        f"recurra: {file}: expected UTF-8 text, got byte 0xff at byte offset 2; "
+        "convert the file first, e.g. iconv -f latin1 -t utf-8\n"
+    )
 
 
 def test_error_from_below_becomes_one_line(recurra_command, trained, monkeypatch):

@@ -119,7 +119,7 @@ def test_a_closed_pipe_is_quiet():
         "from recurra.cli.main import main\n"
         "words = [('word', 0.5)] * 100_000\n"
         "found = types.SimpleNamespace(words=words, exact=True)\n"
-        "recurra.load = lambda folder: types.SimpleNamespace(complete=lambda prompt, k: found)\n"
+        "recurra.load = lambda folder, device: types.SimpleNamespace(complete=lambda prompt, k: found)\n"
         "sys.exit(main(['complete', 'model', 'x']))"
     )
     read, write = os.pipe()

@@ -7,6 +7,7 @@ import pytest
 
 from recurra.cli.flags import command_line, parse_pairs
 from recurra.tasks.lm import LMConfig
+from recurra.training import Stopped
 
 
 def test_flags_make_the_config(recurra_command, started):
@@ -21,8 +22,8 @@ def test_flags_make_the_config(recurra_command, started):
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(recurra_command, started, tmp_path):
     file = tmp_path / "options.yaml"
-    file.write_text("data: from_file.txt\nmode: sentences\nhidden_size: 32\nlowercase: true\nepochs: 3\n")
-    recurra_command("train", "lm", "--config", str(file), "--window", "5", "--no-lowercase", "--epochs", "10")
+    file.write_text("data: from_file.txt\nmode: sentences\nhidden_size: 32\ntie_weights: true\nepochs: 3\n")
+    recurra_command("train", "lm", "--config", str(file), "--window", "5", "--no-tie-weights", "--epochs", "10")
     expected = LMConfig.make(data="from_file.txt", mode="sentences", hidden_size=32, window=5)
     assert started.given.config == expected  # epochs 10 is the default, and was given all the same
 
@@ -41,11 +42,9 @@ def test_a_saved_config_is_a_config_file(recurra_command, started, tmp_path):
     assert started.given.config == LMConfig.make(data="c.txt", sizes=[8, 4], seed=2)
 
 
-def test_resume_takes_the_saved_options(recurra_command, started, tmp_path):
-    saved = LMConfig.make(data="c.txt", cell="gru", epochs=3)
-    (tmp_path / "config.yaml").write_text(saved.to_yaml())
+def test_resume_leaves_the_options_to_the_run(recurra_command, started, tmp_path):
     result = recurra_command("train", "lm", "--resume", str(tmp_path))
-    assert (started.given.config, started.given.resume) == (saved, tmp_path)
+    assert (started.given.data, started.given.config, started.given.resume) == (None, None, tmp_path)
     assert "the same again" not in result.out
     recurra_command("train", "lm", "moved.txt", "--resume", str(tmp_path))
     assert started.given.data == Path("moved.txt")
@@ -77,6 +76,12 @@ def test_nothing_is_said_of_a_run_that_has_a_config_file(recurra_command, starte
 
 def test_json_leaves_only_events_on_stdout(recurra_command, started):
     assert recurra_command("train", "lm", "c.txt", "--json").out == ""
+
+
+def test_an_interrupted_training_is_no_success(recurra_command, started):
+    started.events = [Stopped("SIGINT", interrupted=True)]
+    result = recurra_command("train", "lm", "c.txt")
+    assert (result.code, result.out, result.err) == (130, "stopped: SIGINT\n", "")
 
 
 def test_pairs_are_typed():

@@ -14,7 +14,8 @@ from torch.nn.functional import dropout
 from variants import DIAGONAL, VARIANTS, WRAPPERS, label
 
 from recurra.cells import CELLS
-from recurra.errors import ConfigError, LengthsError, OptionError, RecurraError, ShapeError
+from recurra.equations import cell, tanh
+from recurra.errors import BackendError, ConfigError, LengthsError, OptionError, RecurraError, ShapeError
 from recurra.layers.forward import _OneRun
 from recurra.layers.recurrent import Recurrent, map_state
 
@@ -198,7 +199,22 @@ def make(**options: Any) -> Callable[[], Any]:
     return lambda: Recurrent(**{"cell": "lstm", "input_size": I, "hidden_size": H} | options)
 
 
+@cell(source="none")
+def clash(x: Any, h: Any, p: Any, *, dropout: float = 0.5) -> dict[str, Any]:
+    return {"h": tanh(p.W @ x)}
+
+
 WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (make(cell=len), ConfigError, "cell: expected a name or a Cell (a function becomes one by @cell), got <built-in"),
+    (make(cell="LSTM"), ConfigError, "unknown cell 'LSTM'; did you mean 'lstm'?"),
+    (make(cell=clash), ConfigError, "cell 'clash': its option 'dropout' is a keyword of every layer; rename it"),
+    (make(zonout=0.1), ConfigError, "unknown option 'zonout'; did you mean 'zoneout'?"),
+    (make(num_layers="2"), ConfigError, "num_layers: expected a whole number from 1, got '2'"),
+    (make(dropout="0.5"), ConfigError, "dropout: expected a probability, at least 0 and below 1, got '0.5'"),
+    (make(dilation=1.5), ConfigError, "dilation: expected a whole number from 1, got 1.5"),
+    (make(init={"b": "1"}), ConfigError, "init 'b': expected a number, got '1'"),
+    (make(init_range=0.0), ConfigError, "init_range: expected a number above 0, got 0.0"),
+    (make(backend="fast"), BackendError, "unknown backend 'fast'; known are reference"),
     (make(cell="lstn"), ConfigError, "unknown cell 'lstn'; did you mean 'lstm'?"),
     (make(cell="zzz"), ConfigError, "unknown cell 'zzz'; known are rnn, lstm, lstm_1997, gru, min_gru, min_lstm, sru"),
     (make(peepholes=True), OptionError, "has no option 'peepholes'; it has: peephole, coupled, layer_norm, projection"),
@@ -247,7 +263,11 @@ WRONG_RUNS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (run([1.0, 2.0, 3.0]), LengthsError, "lengths: expected whole numbers, got torch.float32"),
     (run([True, True, False]), LengthsError, "lengths: expected whole numbers, got torch.bool"),
     (run(["a", "b", "c"]), LengthsError, "lengths: expected whole numbers, got ['a', 'b', 'c']"),
-    (run(state=ZEROS[:1]), ShapeError, "state: expected 2 (one per layer and direction), got 1"),
+    (run(state=ZEROS[:1]), ShapeError, "state: expected a list of 2 (one per layer and direction), got 1"),
+    (run(state=ZEROS[0]["h"]), ShapeError, "state: expected a list of 2 (one per layer and direction), got Tensor"),
+    (run(state=map_state(torch.Tensor.double, ZEROS)), ShapeError, "expected torch.float32 as x, got torch.float64"),
+    (run(state=[{"h": ZEROS[0]["h"], "c": None}, ZEROS[1]]), ShapeError, "expected shape [3, 4], got NoneType"),
+    (lambda: Recurrent("lstm", I, H)([1.0]), ShapeError, "x: expected a tensor or a PackedSequence, got list"),
     (run(state=[{"h": ZEROS[0]["h"]}, ZEROS[1]]), ShapeError, "state: expected h, c, got h"),
     (run(state=map_state(lambda v: v[:2], ZEROS)), ShapeError, "state 'h' of layer 0: expected shape [3, 4], got"),
 ]  # fmt: skip

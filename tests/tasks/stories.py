@@ -23,4 +23,7 @@ SMALL = {"hidden_size": 24, "num_layers": 1, "batch_size": 4, "bptt": 16, "on_ev
 
 
 def train(corpus: Path, folder: Path, **options: object) -> LanguageModelRun:
-    return recurra.train("lm", corpus, output_dir=folder, **{**SMALL, **options})
+    values = {**SMALL, **options}
+    if options.get("mode") == "sentences":
+        del values["bptt"]
+    return recurra.train("lm", corpus, output_dir=folder, **values)

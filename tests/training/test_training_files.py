@@ -99,7 +99,7 @@ def test_what_cannot_be_packed_is_named() -> None:
 
 def test_checkpoint_round_trip_and_pruning(tmp_path: Path) -> None:
     best = tmp_path / "model.safetensors"
-    best.write_bytes(b"best")
+    write_weights(best, {"w": torch.ones(2)})
     for step in (0, 5, 12, 100000000):
         path = save_checkpoint(tmp_path / "checkpoints", step, {"all": nested(), "step": step}, best)
         assert path.name == f"step-{step:08}"
@@ -374,7 +374,9 @@ def test_open_refuses_what_is_no_run_folder(tmp_path: Path, files: dict[str, str
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FolderError, match=r"run: run folder cannot be made \(Not a directory\)$"):
+    with pytest.raises(
+        FolderError, match=r"run: run folder cannot be made \(Not a directory\); give another --output-dir$"
+    ):
         RunFolder.create(tmp_path / "file/run", NEW)
 
 

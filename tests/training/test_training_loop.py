@@ -154,7 +154,7 @@ def test_events_of_a_run(tmp_path: Path) -> None:
         assert event.best == best
     finished = events[-1]
     assert isinstance(finished, Finished)
-    assert finished.metrics["nats"] == best
+    assert finished.metrics["valid"]["nats"] == best
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_patience(tmp_path: Path) -> None:
     events = events_of(tmp_path, job, patience=2, eval_every=2)
     assert events[-2] == Stopped("no improvement in 2 evaluations")
     assert events[-3] == Saved(events[-3].path, 12)
-    assert events[-1].metrics == {"nats": 1.9}
+    assert events[-1].metrics == {"valid": {"nats": 1.9}}
 
 
 def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:

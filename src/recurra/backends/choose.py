@@ -35,12 +35,22 @@ def choose(name: str | None, device: str) -> Backend:
     asked = name or os.environ.get("RECURRA_BACKEND")
     if asked is None:
         return next(b for b in BACKENDS.values() if b.unavailable(device) is None)
-    if asked not in BACKENDS:
-        raise BackendError(f"unknown backend '{asked}'; known are {', '.join(BACKENDS)}")
-    why = BACKENDS[asked].unavailable(device)
+    found = find_backend(asked)
+    why = found.unavailable(device)
     if why is not None:
         raise BackendError(f"backend '{asked}' is not available on {device}: {why}")
-    return BACKENDS[asked]
+    return found
+
+
+def find_backend(name: str) -> Backend:
+    """The backend of that name, available or not.
+
+    Raises:
+        BackendError: if there is none.
+    """
+    if name not in BACKENDS:
+        raise BackendError(f"unknown backend {name!r}; known are {', '.join(BACKENDS)}")
+    return BACKENDS[name]
 
 
 def explain(name: str | None, device: str) -> str:

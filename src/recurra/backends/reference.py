@@ -26,6 +26,11 @@ def run(call: Call, tensors: Sequence[Tensor], gradient: str = "derived") -> tup
         tensors: inputs, initial states and weights, in the order of `call.names`.
         gradient: "derived" or "autograd".
     """
+    device = tensors[0].device.type
+    if torch.is_autocast_enabled(device):  # as torch.nn's: all in autocast's dtype
+        dtype = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            return run(call, [tensor.to(dtype) for tensor in tensors], gradient)
     if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors) or gradient == "autograd":
         return _forward(call, tensors)
     return _Scan.apply(call, *tensors)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 from recurra.cells.diagonal import min_gru, min_lstm, sru
 from recurra.cells.elman import rnn
 from recurra.cells.gru import gru
 from recurra.cells.lstm import lstm, lstm_1997
+from recurra.config import nearest
 from recurra.equations import Cell, cell
 from recurra.errors import ConfigError
 
@@ -22,11 +21,11 @@ def find_cell(name: str | Cell) -> Cell:
     """
     if isinstance(name, Cell):
         return name
+    if not isinstance(name, str):
+        raise ConfigError(f"cell: expected a name or a Cell (a function becomes one by @cell), got {name!r}")
     if name in CELLS:
         return CELLS[name]
-    near = difflib.get_close_matches(name, CELLS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(CELLS)}"
-    raise ConfigError(f"unknown cell '{name}'; {hint}")
+    raise ConfigError(f"unknown cell '{name}'{nearest(name.lower(), CELLS) or '; known are ' + ', '.join(CELLS)}")
 
 
 __all__ = ["CELLS", "cell", "find_cell", "gru", "lstm", "lstm_1997", "min_gru", "min_lstm", "rnn", "sru"]

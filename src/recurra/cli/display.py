@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -17,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from recurra.cli.output import number, print_json, visible
+from recurra.cli.output import number, print_json, spaced, visible
 from recurra.training.events import (
     DataSummary,
     Evaluated,
@@ -32,9 +33,16 @@ from recurra.training.events import (
     to_dict,
 )
 
+WIDTH = 76  # characters of a sample in a line: beside its mark they fit any terminal
 
-def show(events: Iterable[Event], unit: str = "token", *, as_json: bool = False) -> None:
-    """Show each event as it comes; `unit` is what the loss is per: character, word, token."""
+
+def show(events: Iterable[Event], unit: str = "token", *, as_json: bool = False) -> bool:
+    """Show each event as it comes, and say whether a signal ended them.
+
+    `unit` is what the loss is per: character, word, token.
+    """
+    ends: list[bool] = []
+    events = _watched(events, ends)
     if as_json:
         for event in events:
             print_json(to_dict(event))
@@ -43,6 +51,14 @@ def show(events: Iterable[Event], unit: str = "token", *, as_json: bool = False)
     else:
         for event in events:
             print(describe(event, unit), flush=True)
+    return any(ends)
+
+
+def _watched(events: Iterable[Event], ends: list[bool]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Stopped):
+            ends.append(event.interrupted)
+        yield event
 
 
 def show_live(events: Iterable[Event], unit: str, console: Console) -> None:
@@ -81,13 +97,13 @@ def describe(event: Event, unit: str) -> str:
         case Evaluated(step=step, metrics=metrics, sample=sample):
             best = "the best so far" if event.improved else f"best so far {number(event.best)}"
             lines = [f"evaluated at step {step:,}: {_metrics(metrics)} ({best})"]
-            return "\n".join([*lines, *(f"  | {line}" for line in visible(sample or "").splitlines())])
+            return "\n".join([*lines, *(f"  | {line}" for line in _wrapped(visible(sample or "")))])
         case Saved(path, step):
             return f"saved step {step:,} in {path}"
         case Stopped(reason):
             return f"stopped: {reason}"
         case Finished(metrics, seconds, folder):
-            return f"finished in {format_duration(seconds)}: {_metrics(metrics)}\nmodel: {folder}"
+            return f"finished in {format_duration(seconds)}\n{_results(metrics)}\nmodel: {folder}"
 
 
 def _measures(step: Step, unit: str) -> str:
@@ -110,7 +126,21 @@ def loss_in_use(nats: float, unit: str) -> str:
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {number(value)}" for name, value in metrics.items())
+    return ", ".join(f"{spaced(name)} {number(value)}" for name, value in metrics.items())
+
+
+def _results(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """A row per measure, a column per part of the data."""
+    names = [*next(iter(metrics.values()), {})]
+    rows = [["", *metrics], *([spaced(name), *(number(part[name]) for part in metrics.values())] for name in names)]
+    left, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(["", name.ljust(left), *map(str.rjust, numbers, widths)]) for name, *numbers in rows)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines that fit a terminal; spaces stay."""
+    lines = [textwrap.wrap(line, WIDTH, drop_whitespace=False) or [""] for line in text.splitlines()]
+    return [part for line in lines for part in line]
 
 
 def _facts(heading: str, facts: Mapping[str, Any]) -> str:

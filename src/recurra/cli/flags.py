@@ -69,11 +69,13 @@ def resolve(config: type[AnyConfig], given: dict[str, Any], file: Path | None = 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     """`["peephole=true", "projection=64"]` -> `{"peephole": True, "projection": 64}`."""
-    values = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
             raise ConfigError(f"cell_options: expected name=value, got {pair!r}")
+        if name in values:
+            raise ConfigError(f"cell_options.{name}: given twice; leave one of them out")
         try:
             values[name] = yaml.safe_load(value)
         except yaml.YAMLError:

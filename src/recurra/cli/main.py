@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
@@ -40,13 +43,15 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command in `words` (sys.argv's, if None) and return its exit code.
 
     0: done. 1: the reader of the output went away. 2: an error, told in one line on stderr; with
-    RECURRA_TRACEBACK=1 in the environment it is raised instead. 130: interrupted.
+    RECURRA_TRACEBACK=1 in the environment it is raised instead. 130: interrupted. SIGTERM raises SystemExit(143), so
+    that what is half made is cleared away.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(sys.argv[1:] if words is None else list(words))
+        with _orderly_end():
+            app(sys.argv[1:] if words is None else list(words))
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -61,12 +66,27 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Within the block SIGTERM ends the program by an exception; signals reach the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def message(error: Exception) -> str:
     """What went wrong, in one line; an unknown option or verb comes with the nearest known one."""
     match error:
         case UnknownOptionError(token=token, argument_collection=arguments):
             name = (token.keyword or token.value).split("=")[0]
             known = [flag for argument in arguments for flag in argument.names]
+            if name in known:  # after a `--`
+                return f"unexpected argument {name!r}{_see_help(error)}"
             return f"unknown option {name!r}{nearest(name, known) or _see_help(error)}"
         case UnknownCommandError(unused_tokens=[word, *_], app=App() as parent):
             known = [name for name in parent if not name.startswith("-")]

@@ -25,6 +25,11 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
 
 
+def spaced(name: str) -> str:
+    """A metric's name for people: nats_per_word -> nats per word."""
+    return name.replace("_", " ")
+
+
 def number(value: float) -> str:
     """A number for people: `1,234,567` or `1.2346`."""
     return f"{value:,}" if isinstance(value, Integral) else f"{value:,.4f}"

@@ -10,14 +10,17 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from recurra.cli.flags import resolve, takes_options
-from recurra.cli.output import note, number, print_json, table, write
-from recurra.config import GenerationOptions, StackOptions
+from recurra.cli.output import note, number, print_json, spaced, table, write
+from recurra.config import LARGEST, GenerationOptions, StackOptions
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.lm import LMConfig
 
 Folder = Annotated[Path, Parameter(help="Folder of a trained model.")]
 AsJson = Annotated[bool, Parameter("--json", negative=(), show_default=False, help="Print JSON.")]
-Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=LARGEST))]
+Device = Annotated[
+    str | None, Parameter(negative=(), help="Where to compute: cpu, cuda; unset: where the model was trained.")
+]
 
 START = {"stream": "the state after a line end", "sentences": "the start symbol"}
 
@@ -29,18 +32,19 @@ def evaluate(
     *,
     batch_size: Annotated[
         int | None,
-        Parameter(validator=Number(gte=1), negative=(), help="Rows side by side; changes the speed only."),
+        Parameter(validator=Number(gte=1, lte=LARGEST), negative=(), help="Rows side by side; changes the speed only."),
     ] = None,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on a text: each token is predicted exactly once."""
     import recurra
 
-    metrics = recurra.load(folder).evaluate(file, batch_size=batch_size)
+    metrics = recurra.load(folder, device).evaluate(file, batch_size=batch_size)
     if as_json:
         print_json(metrics)
     else:
-        write(table([(name, number(value)) for name, value in metrics.items()]))
+        write(table([(spaced(name), number(value)) for name, value in metrics.items()]))
 
 
 @takes_options(GenerationOptions)
@@ -49,6 +53,7 @@ def generate(
     prompt: Annotated[str | None, Parameter(help="Text to go on from.")] = None,
     /,
     *,
+    device: Device = None,
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
@@ -56,20 +61,20 @@ def generate(
     options = resolve(GenerationOptions, given)
     import recurra
 
-    run = recurra.load(folder)
+    run = recurra.load(folder, device)
     if prompt is None:
         note(f"no prompt: starting from {START[run.config.mode]}")
     if as_json:
         for text in run.generate(prompt, **options.model_dump()):
             print_json({"prompt": prompt, "text": text})
     elif options.n == 1 and run.config.direction == "forward":
-        write(prompt or "")
-        run.generate(prompt, **options.model_dump(), on_text=write)
-        write("\n")
+        before = iter([prompt or ""])  # written with the first piece: only then is it known to be a good prompt
+        run.generate(prompt, **options.model_dump(), on_text=lambda text: write(next(before, "") + text))
+        write(next(before, "") + "\n")
     else:
         for place, text in enumerate(run.generate(prompt, **options.model_dump()), start=1):
             whole = (prompt or "") + text if run.config.direction == "forward" else text + (prompt or "")
-            write(f"--- {place} of {options.n}\n{whole}\n")
+            write((f"--- {place} of {options.n}\n" if options.n > 1 else "") + f"{whole}\n")
 
 
 def score(
@@ -85,6 +90,7 @@ def score(
     per_token: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Print each token's log-probability too.")
     ] = False,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Log-probability of sentences, in nats: which of them would the model rather say?"""
@@ -93,9 +99,9 @@ def score(
         raise ConfigError("no sentences; give some, or --file F with one per line (- is stdin)")
     import recurra
 
-    run = recurra.load(folder)
-    note(f"each sentence starts from {START[run.config.mode]}; log-probabilities in nats")
+    run = recurra.load(folder, device)
     scores = run.score(lines, end=end)
+    note(f"each sentence starts from {START[run.config.mode]}; log-probabilities in nats")
     if rank:
         scores = sorted(scores, key=lambda one: one.log_prob, reverse=True)
     for one in scores:
@@ -115,12 +121,13 @@ def complete(
     /,
     *,
     k: Annotated[Count, Parameter("-k", help="Number of words.")] = 5,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """The likeliest next words, with their probabilities."""
     import recurra
 
-    found = recurra.load(folder).complete(prompt, k)
+    found = recurra.load(folder, device).complete(prompt, k)
     if not found.exact:
         note("the search reached its limit: other words may be as likely")
     if as_json:
@@ -137,7 +144,9 @@ def summary(
     *,
     vocabulary: Annotated[
         int | None,
-        Parameter(validator=Number(gte=1), negative=(), help="Number of tokens, for a model not yet trained."),
+        Parameter(
+            validator=Number(gte=1, lte=LARGEST), negative=(), help="Number of tokens, for a model not yet trained."
+        ),
     ] = None,
     as_json: AsJson = False,
     **given: Any,
@@ -167,10 +176,13 @@ def summary(
 
 
 def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 file or of stdin (`-`) that are not blank."""
-    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    """The lines of a UTF-8 file, plain or gzip, or of stdin (`-`) that are not blank."""
+    if str(file) != "-":
+        from recurra.text import read_lines as lines_of_file
+
+        return [line for line in lines_of_file(file) if line.strip()]
     try:
-        lines = content.decode("utf-8").split("\n")
+        lines = sys.stdin.buffer.read().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 at byte {error.start}; give UTF-8 text") from None
+        raise DataError(f"stdin: not UTF-8 at byte offset {error.start}; give UTF-8 text") from None
     return [line.removesuffix("\r") for line in lines if line.strip()]

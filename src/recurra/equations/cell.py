@@ -34,6 +34,8 @@ class Cell:
     def __init__(
         self, function: CellFunction, source: str, init: Mapping[str, float], sizes: Mapping[str, str | int]
     ) -> None:
+        if not inspect.isfunction(function):
+            raise CellError(f"cell: expected a function of the equations, got {function!r}")
         self.function = function
         self.name = function.__name__
         self.source = source
@@ -54,6 +56,12 @@ class Cell:
         self.states = tuple(positional[1:-1])
         self.options = {p.name: p.default for p in keywords if p.default is not p.empty}
         self.inputs = tuple(p.name for p in keywords if p.default is p.empty)
+        for name, default in self.options.items():
+            if not isinstance(default, bool | int | float | str):
+                raise CellError(
+                    f"cell '{self.name}', {self.filename}:{self.first_line}: option '{name}': expected a default that "
+                    f"is True, False, a number or text, got {default!r}"
+                )
 
     @property
     def filename(self) -> str:
@@ -119,7 +127,7 @@ class Cell:
 
 
 def cell(
-    *, source: str, init: Mapping[str, float] | None = None, sizes: Mapping[str, str | int] | None = None
+    *bare: Any, source: str, init: Mapping[str, float] | None = None, sizes: Mapping[str, str | int] | None = None
 ) -> Callable[[CellFunction], Cell]:
     """Make a cell of a function that holds its equations.
 
@@ -140,4 +148,6 @@ def cell(
         >>> elman.states
         ('h',)
     """
+    if bare:
+        raise CellError("cell: expected keywords, as in `@cell(source='Elman 1990')` above a function")
     return lambda function: Cell(function, source, init or {}, sizes or {})

@@ -125,19 +125,23 @@ def _check_returned(tracer: Tracer, returned: Any, states: Mapping[str, Symbol])
     """The returned dict as symbols: output first, every state there, nothing undeclared, each of its state's size."""
     names = ", ".join(states)
     if not isinstance(returned, Mapping) or not returned:
-        tracer.fail(f"returned {type(returned).__name__}: expected a dict of the output and the states {names}")
+        tracer.fail(
+            f"returned {type(returned).__name__}: expected a dict of the output and the states {names}",
+            tracer.first_line,
+        )
     for name, value in returned.items():
         if not isinstance(value, (Operand, int, float)):
-            tracer.fail(f"returned '{name}' of type {type(value).__name__}: expected a value")
+            tracer.fail(f"returned '{name}' of type {type(value).__name__}: expected a value", tracer.first_line)
     values = {name: symbol(tracer, value) for name, value in returned.items()}
     extra = [name for name in list(values)[1:] if name not in states]
     if extra:
         tracer.fail(
-            f"returned '{extra[0]}', which is not a state: declared are {names} (the arguments between x and p)"
+            f"returned '{extra[0]}', which is not a state: declared are {names} (the arguments between x and p)",
+            tracer.first_line,
         )
     missing = [name for name in states if name not in values]
     if missing:
-        tracer.fail(f"did not return the new value of state '{missing[0]}'")
+        tracer.fail(f"did not return the new value of state '{missing[0]}'", tracer.first_line)
     for name, value in values.items():
         if value.length is None:
             tracer.fail(f"returned '{name}' is one number: expected a row", value.line)

@@ -81,6 +81,8 @@ def close_batch(rows: Tensor, batch: Batch, x: Tensor | PackedSequence, batch_fi
 
 def _further_input(stack: Stack, name: str, value: Tensor, packing: Packing, batch_first: bool) -> FurtherInput:
     """Per step [T, B, W] or per sequence [B, W]; without W where it is one number."""
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"input '{name}': expected a tensor, got {type(value).__name__}")
     widths = {stack.further_width(layer, name) for layer in range(stack.num_layers)}
     number = None in widths
     whole = value.unsqueeze(-1) if number else value  # [T, B, W] or [B, W]
@@ -101,6 +103,8 @@ def _further_input(stack: Stack, name: str, value: Tensor, packing: Packing, bat
 
 def _check_input(x: Tensor | PackedSequence, input_size: int, like: Tensor | None, batch_first: bool) -> None:
     """Raise ShapeError where x has not the shape, or the type, that a stack of weights as `like` reads."""
+    if not isinstance(x, Tensor | PackedSequence):
+        raise ShapeError(f"x: expected a tensor or a PackedSequence, got {type(x).__name__}")
     packed = isinstance(x, PackedSequence)
     values = x.data if isinstance(x, PackedSequence) else x
     if values.dim() != (2 if packed else 3) or values.shape[-1] != input_size:

@@ -33,6 +33,11 @@ def initialise(
     Raises:
         ConfigError: if a pattern of `init` names nothing in this cell.
     """
+    for pattern, value in (init or {}).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"init '{pattern}': expected a number, got {value!r}")
+    if init_range is not None and not init_range > 0:
+        raise ConfigError(f"init_range: expected a number above 0, got {init_range!r}")
     bound = init_range or 1 / math.sqrt(traced.form.hidden_size)  # to the bit as torch.nn
     for weight in drawn:
         torch.nn.init.uniform_(weight, -bound, bound)

@@ -45,44 +45,37 @@ class Parameters:
     ) -> None:
         self.stack = stack
         self.names: list[dict[str, tuple[str, ...]]] = []
-        self.trained: list[list[str]] = []
-        self.zeros: list[str] = []
         for layer, direction in stack.runs:
             ending = stack.suffix(layer, direction) if suffix else ""
             shapes = stack.traced(layer).weights
-            self.names.append({})
-            self.trained.append([])
-            for weight, held in naming(shapes).items():
-                names = tuple(name + ending for name in held or (weight,))
-                self.names[-1][weight] = names
-                (self.trained[-1] if held else self.zeros).extend(names)
-                for name in names:
-                    self._register(module, name, torch.empty(shapes[weight], device=device, dtype=dtype))
-
-    def _register(self, module: nn.Module, name: str, value: Tensor) -> None:
-        if hasattr(module, name):
-            raise ConfigError(
-                f"cell '{self.stack.cell.name}': the parameter's name '{name}' is taken; rename the weight"
-            )
-        if name in self.zeros:  # a buffer, so that it follows the module from device to device
-            module.register_buffer(name, value, persistent=False)
-        else:
-            module.register_parameter(name, nn.Parameter(value))
+            self.names.append({weight: tuple(n + ending for n in held) for weight, held in naming(shapes).items()})
+            for weight, held in self.names[-1].items():
+                for name in held:
+                    if hasattr(module, name):
+                        raise ConfigError(
+                            f"cell '{stack.cell.name}': the parameter's name '{name}' is taken; rename the weight"
+                        )
+                    value = torch.empty(shapes[weight], device=device, dtype=dtype)
+                    module.register_parameter(name, nn.Parameter(value))
 
     def reset(
         self, module: nn.Module, init: Mapping[str, float] | None = None, init_range: float | None = None
     ) -> None:
         """Draw all anew (see `initialise`); initial values apply to weights that are one parameter."""
-        for (layer, _), names, trained in zip(self.stack.runs, self.names, self.trained, strict=True):
-            drawn = {name: getattr(module, name) for name in trained}
-            alone = {w: drawn[held[0]] for w, held in names.items() if len(held) == 1 and held[0] in drawn}
-            initialise(self.stack.traced(layer), drawn.values(), alone, init, init_range)
-        for name in self.zeros:
-            getattr(module, name).zero_()
+        for (layer, _), names in zip(self.stack.runs, self.names, strict=True):
+            drawn = [getattr(module, name) for held in names.values() for name in held]
+            alone = {weight: getattr(module, held[0]) for weight, held in names.items() if len(held) == 1}
+            initialise(self.stack.traced(layer), drawn, alone, init, init_range)
 
     def weights(self, module: nn.Module) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
+        like = next(module.parameters())
         return [
-            {weight: reduce(torch.add, [getattr(module, n) for n in held]) for weight, held in names.items()}
-            for names in self.names
+            {
+                weight: reduce(torch.add, [getattr(module, name) for name in held])
+                if held
+                else like.new_zeros(self.stack.traced(layer).weights[weight])
+                for weight, held in names.items()
+            }
+            for (layer, _), names in zip(self.stack.runs, self.names, strict=True)
         ]

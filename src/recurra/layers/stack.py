@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from recurra.cells import find_cell
+from recurra.backends import find_backend
+from recurra.cells import CELLS, find_cell
+from recurra.config import nearest
 from recurra.equations import Cell, Form, Traced
 from recurra.equations.graph import Rate
 from recurra.equations.plans import traced
@@ -131,23 +135,61 @@ class Stack:
                     f"{name}: cell '{self.cell.name}' multiplies no state by a matrix; use dropout or zoneout"
                 )
 
-    def check_state(self, state: Sequence[States], batch: int) -> None:
-        """Raise ShapeError where a carried state is not one of this stack and of `batch` sequences."""
-        if len(state) != len(self.runs):
-            raise ShapeError(f"state: expected {len(self.runs)} (one per layer and direction), got {len(state)}")
+    def check_state(self, state: Sequence[States], batch: int, like: Tensor) -> None:
+        """Raise ShapeError where a state is not one of this stack, of `batch` sequences, of the type of `like`."""
+        if not isinstance(state, Sequence) or len(state) != len(self.runs):
+            got = len(state) if isinstance(state, Sequence) else type(state).__name__
+            raise ShapeError(f"state: expected a list of {len(self.runs)} (one per layer and direction), got {got}")
         for values, (layer, _) in zip(state, self.runs, strict=True):
             shapes = self.state_shapes(layer, batch)
             if set(values) != set(shapes):
                 raise ShapeError(f"state: expected {', '.join(shapes)}, got {', '.join(values)}")
             for name, shape in shapes.items():
-                if values[name].shape != shape:
-                    got = list(values[name].shape)
-                    raise ShapeError(f"state '{name}' of layer {layer}: expected shape {list(shape)}, got {got}")
+                value = values[name]
+                if not isinstance(value, Tensor) or value.shape != shape:
+                    found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                    raise ShapeError(f"state '{name}' of layer {layer}: expected shape {list(shape)}, got {found}")
+                if value.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
+                    raise ShapeError(f"state '{name}' of layer {layer}: expected {like.dtype} as x, got {value.dtype}")
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: Sequence[States]) -> list[States]:
     """`function` of every tensor of a carried state, as in `map_state(torch.Tensor.detach, state)`."""
     return [{name: function(value) for name, value in states.items()} for states in state]
+
+
+def check_rates(rates: Mapping[str, float]) -> None:
+    """Raise ConfigError where one is no probability below 1."""
+    for name, rate in rates.items():
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
+            raise ConfigError(f"{name}: expected a probability, at least 0 and below 1, got {rate!r}")
+
+
+def _check_counts(name: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if type(value) is not int or value < 1:
+            raise ConfigError(f"{name}: expected a whole number from 1, got {value!r}")
+
+
+def _whole(name: str, values: Any, layers: int) -> tuple[int, ...]:
+    """A whole number for each layer, from one for all or from one per layer."""
+    found = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else (values,) * layers
+    _check_counts(name, found or [0])
+    if len(found) != layers:
+        raise ConfigError(f"{name}: expected one number, or {layers} (one per layer), got {len(found)}")
+    return found
+
+
+def _check_names(cell: Cell, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a keyword that neither the layer nor the cell has, or that both have."""
+    keywords = [name for name in inspect.signature(make_stack).parameters if name not in ("cell", "options")]
+    both = [name for name in cell.options if name in keywords]
+    if both:
+        raise ConfigError(f"cell '{cell.name}': its option '{both[0]}' is a keyword of every layer; rename it")
+    known = {option for each in (cell, *CELLS.values()) for option in each.options}
+    for name in options:
+        if name not in known and (near := nearest(name, keywords)):
+            raise ConfigError(f"unknown option {name!r}{near}")
 
 
 def make_stack(
@@ -179,24 +221,19 @@ def make_stack(
             f"num_layers={num_layers}, sizes={sizes}"
         )
     found = find_cell(cell)
+    _check_names(found, options)
     zones = dict(zoneout) if isinstance(zoneout, Mapping) else dict.fromkeys(found.states, zoneout)
     for name in zones:
         if name not in found.states:
             raise ConfigError(f"zoneout: cell '{found.name}' has no state '{name}'; it has {', '.join(found.states)}")
     rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
-    rates |= {f"zoneout of {state}": rate for state, rate in zones.items()}
-    for name, rate in rates.items():
-        if not 0.0 <= rate < 1.0:
-            raise ConfigError(f"{name}: expected a probability, at least 0 and below 1, got {rate}")
-    widths = (hidden_size,) * num_layers if hidden_size is not None else tuple(sizes or ())
-    steps = (dilation,) * len(widths) if isinstance(dilation, int) else tuple(dilation)
-    if len(steps) != len(widths):
-        raise ConfigError(f"dilation: expected one number, or {len(widths)} (one per layer), got {len(steps)}")
-    layers = {"num_layers": (len(widths),), "hidden_size": widths} if sizes is None else {"sizes": widths or (0,)}
-    for name, values in {"input_size": (input_size,), **layers, "dilation": steps}.items():
-        for value in values:
-            if type(value) is not int or value < 1:
-                raise ConfigError(f"{name}: expected a whole number from 1, got {value}")
+    check_rates(rates | {f"zoneout of {state}": rate for state, rate in zones.items()})
+    _check_counts("input_size", [input_size])
+    _check_counts("num_layers", [num_layers])
+    widths = _whole("hidden_size", hidden_size, num_layers) if sizes is None else _whole("sizes", sizes, len(sizes))
+    steps = _whole("dilation", dilation, len(widths))
+    if backend is not None:
+        find_backend(backend)
     stack = Stack(
         found, input_size, widths, bidirectional, dropout, recurrent_dropout,
         tuple((state, rate) for state, rate in zones.items() if rate), weight_dropout, residual, skip, steps, backend,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from recurra.cells import find_cell
+from recurra.cells import find_cell, gru, lstm, rnn
 from recurra.equations import Cell
 from recurra.errors import LengthsError, ShapeError
 from recurra.layers.forward import run
 from recurra.layers.parameters import Parameters
-from recurra.layers.stack import States, make_stack
+from recurra.layers.stack import States, check_rates, make_stack
 
 Device = torch.device | str | None
 Hidden = Any
@@ -26,14 +27,18 @@ FIRST = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 """The parameters that torch.nn lists first, in this order."""
 
 
-def torch_names(weights: Iterable[str], bias: bool) -> dict[str, tuple[str, ...]]:
+TORCH_CELLS = (rnn, lstm, gru)
+"""The cells that torch.nn has; under its names, their bias is held twice, as there."""
+
+
+def torch_names(weights: Iterable[str], cell: Cell, bias: bool) -> dict[str, tuple[str, ...]]:
     """Names of parameters by weight, in torch.nn's order; none for a bias (`p.b`, `p.b_...`) where `bias` is False."""
     names: dict[str, tuple[str, ...]] = {}
     for weight in weights:
         kind, line, rest = weight.partition("_")
         if kind == "b" and not bias:
             names[weight] = ()
-        elif weight == "b":
+        elif weight == "b" and cell in TORCH_CELLS:
             names[weight] = ("bias_ih", "bias_hh")
         else:
             names[weight] = ({"W": "weight", "b": "bias"}.get(kind, kind) + line + rest,)
@@ -74,10 +79,21 @@ class RNNBase(nn.Module):
             warnings.warn(f"dropout={dropout} is applied between layers, and there is only one layer", stacklevel=3)
         self.input_size, self.hidden_size = input_size, self.stack.sizes[-1]
         self.num_layers, self.bidirectional = self.stack.num_layers, bidirectional
-        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bias, self.batch_first = bias, batch_first
         self.proj_size = dict(self.stack.options).get("projection", 0)
-        self.held = Parameters(self, self.stack, partial(torch_names, bias=bias), device=device, dtype=dtype)
+        naming = partial(torch_names, cell=self.stack.cell, bias=bias)
+        self.held = Parameters(self, self.stack, naming, device=device, dtype=dtype)
         self.reset_parameters()
+
+    @property
+    def dropout(self) -> float:
+        """Probability, on the output of every layer but the last; may be set."""
+        return self.stack.dropout
+
+    @dropout.setter
+    def dropout(self, rate: float) -> None:
+        check_rates({"dropout": rate})
+        self.stack = replace(self.stack, dropout=rate)
 
     @property
     def output_size(self) -> int:
@@ -87,7 +103,7 @@ class RNNBase(nn.Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction."""
-        return [[getattr(self, name) for name in names] for names in self.held.trained]
+        return [[getattr(self, name) for held in names.values() for name in held] for names in self.held.names]
 
     def weights(self) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
@@ -181,7 +197,7 @@ class RNNCellBase(nn.Module):
         options = find_cell(cell).check_options(options)
         self.stack = make_stack(cell, input_size, hidden_size, 1, zoneout=zoneout, backend=backend, **options)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        naming = partial(torch_names, bias=bias)
+        naming = partial(torch_names, cell=self.stack.cell, bias=bias)
         self.held = Parameters(self, self.stack, naming, suffix=False, device=device, dtype=dtype)
         self.reset_parameters()
 

@@ -81,13 +81,16 @@ class Stopped:
     """Training ended before its last epoch."""
 
     reason: str
+    interrupted: bool = False
+    """By a signal: what waits for the training to be done should not go on."""
 
 
 @dataclass(frozen=True)
 class Finished:
     """The last event: what the best model scored, and where it is."""
 
-    metrics: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+    """By the part of the data: valid, and whatever the task adds."""
     seconds: float
     folder: Path
 
@@ -126,7 +129,9 @@ def describe(event: Event) -> str:
         case Stopped():
             return f"stopped: {event.reason}"
         case Finished():
-            metrics = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            metrics = "  ".join(
+                f"{part} {name} {value:.4f}" for part, named in event.metrics.items() for name, value in named.items()
+            )
             return f"finished after {format_duration(event.seconds)}  {metrics}  {event.folder}"
 
 

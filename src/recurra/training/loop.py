@@ -297,7 +297,8 @@ class _Training:
             # After the checkpoint: a resumed run knows nothing of this evaluation.
             if progress.evaluated != progress.step:
                 yield from self.evaluate()
-            yield Stopped(f"{self.interruption.requested}; continue with --resume {self.folder.path}")
+            reason = f"{self.interruption.requested}; continue with --resume {self.folder.path}"
+            yield Stopped(reason, interrupted=True)
         elif self.out_of_patience():
             yield Stopped(f"no improvement in {progress.unimproved} evaluations")
-        yield Finished(dict(progress.best_metrics), self.seconds(), self.folder.path)
+        yield Finished({"valid": dict(progress.best_metrics)}, self.seconds(), self.folder.path)

@@ -58,7 +58,8 @@ class LMTraining:
         check_device(config.device)
         build(config, 10, "meta")  # what the network's options get wrong is said before the text is read
         with RunFolder.creating(config.output_dir, config.overwrite) as aside:
-            text = prepare(config, aside / DATA, base and base.tokenizer)  # the maps into memory outlive the renaming
+            tokenizer = None if base is None else base.tokenizer
+            text = prepare(config, aside / DATA, tokenizer)  # the maps into memory outlive the renaming
             training = cls(config, RunFolder(config.output_dir), text, resumed=False)
             if base is not None:
                 training.model.load_state_dict(base.model.state_dict())
@@ -104,7 +105,9 @@ class LMTraining:
         return SentenceJob(config, self.model, text.train, start_id, self._evaluate, self._sample)
 
     def _evaluate(self) -> dict[str, float]:
-        return evaluate(self.model, self.config, self.text.tokenizer, self.text.valid, self.config.batch_size)
+        """The measures alone: what it counts in the text is the same each time."""
+        metrics = evaluate(self.model, self.config, self.text.tokenizer, self.text.valid, self.config.batch_size)
+        return {name: value for name, value in metrics.items() if "_per_" in name}
 
     def _sample(self) -> str | None:
         run = LanguageModelRun(self.folder.path, self.config, self.text.tokenizer, self.model)
@@ -133,13 +136,12 @@ class LMTraining:
     def _finish(self, event: Finished) -> Finished:
         """Score the best model on the test text; write metrics and model card."""
         run = self.run
-        parts = {"valid": dict(event.metrics)}
+        parts = dict(event.metrics)
         if self.text.test is not None:
             parts["test"] = run.evaluate()
         self.folder.write_metrics({**_read_json(self.folder.path / "metrics.json"), **parts})
         self.folder.write_text("README.md", model_card(run, parts, count_weights(run.model)))
-        flat = {f"{part}_{name}": value for part, metrics in parts.items() for name, value in metrics.items()}
-        return Finished(flat, event.seconds, event.folder)
+        return Finished(parts, event.seconds, event.folder)
 
 
 def _options(options: tuple[tuple[str, Any], ...]) -> str:

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 
 LARGEST = 2**31 - 1
 """What no count exceeds: every library below counts as far."""
-WIDEST, DEEPEST = 2**20, 1000
+WIDEST, DEEPEST = 2**20, 200
 """Units in a layer and layers in a network: beyond, counts of weights overflow and recursions run too deep."""
 
 Scalar = bool | int | float | str

@@ -162,7 +162,7 @@ def summary(
     import recurra
 
     if folder is not None:
-        facts = recurra.load(folder).summary()
+        facts = recurra.load(folder, "cpu").summary()
     else:
         assert vocabulary is not None
         from recurra import tasks

@@ -45,7 +45,8 @@ class Character(Tokenizer):
         kept = sorted(int(code) for code in common if counts[code] >= max(options.min_count, 1))
         if not kept:
             raise DataError(
-                f"expected characters seen min_count={options.min_count} times, got none; give a longer text"
+                f"expected characters seen min_count={options.min_count} times, got none; "
+                "give a longer text or lower min_count"
             )
         return cls([chr(code) for code in kept], sentences)
 

@@ -102,7 +102,10 @@ class Word(Tokenizer):
         limit = None if options.vocabulary_size is None else options.vocabulary_size - extra - len(newline)
         frequent = [word for word in counts if counts[word] >= options.min_count]
         if not frequent:
-            raise DataError(f"expected words seen min_count={options.min_count} times, got none; give a longer text")
+            raise DataError(
+                f"expected words seen min_count={options.min_count} times, got none; "
+                "give a longer text or lower min_count"
+            )
         common = sorted(frequent, key=lambda word: (-counts[word], word))
         words = newline + common[:limit]
         known = len(words)

@@ -71,6 +71,7 @@ class RunFolder:
             aside.mkdir(parents=True, exist_ok=True)
             with locked(aside, path):
                 try:
+                    check_free(path, overwrite)  # again: another process may have made it meanwhile
                     for left in aside.iterdir():  # by a kill
                         _remove(left)
                     yield aside
@@ -210,15 +211,15 @@ def check_free(path: Path, overwrite: bool) -> None:
 def _move_in(aside: Path, path: Path) -> None:
     """Rename a new folder to its place; into a folder that exists, its files, after the old run's are gone.
 
-    The old config goes last and the new one comes last: a folder half replaced is still recognised.
+    The new config takes the old one's place in one go: a folder half replaced is still recognised.
     """
     if not path.exists():
         put_in_place(aside, path)
         return
     with RunFolder(path).locked():
-        for old in [*path.glob(".*.writing"), *(path / name for name in reversed(OWN_NAMES))]:
+        for old in [*path.glob(".*.writing"), *(path / name for name in OWN_NAMES if name != CONFIG)]:
             _remove(old)
-        for file in sorted(aside.iterdir(), key=lambda file: file.name == CONFIG):
+        for file in sorted(aside.iterdir(), key=lambda file: (file.name != CONFIG, file.name)):
             put_in_place(file, path / file.name)
 
 

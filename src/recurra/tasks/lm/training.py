@@ -28,6 +28,7 @@ from recurra.training import (
     seed_everything,
     train,
 )
+from recurra.training.checkpoint import checkpoint_paths
 from recurra.training.durable import write_text
 from recurra.training.memory import enough_memory
 
@@ -41,12 +42,23 @@ OF_THIS_TRAINING = ("data", "valid", "test", "valid_frac", "test_frac", "window"
 class LMTraining:
     """One training, ready to go: `events()` runs it, `run` is the trained model."""
 
-    def __init__(self, config: LMConfig, folder: RunFolder, text: Text, resumed: bool) -> None:
+    def __init__(
+        self,
+        config: LMConfig,
+        folder: RunFolder,
+        text: Text,
+        base: LanguageModelRun | None,
+        *,
+        resumed: bool = False,
+    ) -> None:
+        """Make the model, with the weights of `base` if there is one, and what trains it."""
         self.config, self.folder, self.text, self.resumed = config, folder, text, resumed
         device = check_device(config.device)
         seed_everything(config.seed)
         with enough_memory(device, "lower --hidden-size, --num-layers or --vocabulary-size"):
             self.model = build(config, text.tokenizer.size).to(device)
+        if base is not None:
+            self.model.load_state_dict(base.model.state_dict())
         self.job = self._job()
 
     @classmethod
@@ -55,14 +67,14 @@ class LMTraining:
         base = None if config.init_from is None else LanguageModelRun.load(config.init_from, "cpu")
         config = _settle_paths(config if base is None else inherit(config, base.config))
         assert config.output_dir is not None
+        if config.init_from == config.output_dir:
+            raise ConfigError(f"{config.output_dir}: is the model to start from; give another --output-dir")
         check_device(config.device)
         build(config, 10, "meta")  # what the network's options get wrong is said before the text is read
         with RunFolder.creating(config.output_dir, config.overwrite) as aside:
             tokenizer = None if base is None else base.tokenizer
             text = prepare(config, aside / DATA, tokenizer)  # the maps into memory outlive the renaming
-            training = cls(config, RunFolder(config.output_dir), text, resumed=False)
-            if base is not None:
-                training.model.load_state_dict(base.model.state_dict())
+            training = cls(config, RunFolder(config.output_dir), text, base)
             # What was asked to be replaced is; a run from the saved options must ask again.
             write_text(aside / "config.yaml", config.model_copy(update={"overwrite": False}).to_yaml())
             write_text(aside / TOKENIZER, json.dumps(text.tokenizer.to_json()))
@@ -74,15 +86,19 @@ class LMTraining:
 
         Errors: any RecurraError.
         """
-        config, folder = LMConfig.of_run(path), RunFolder(path)
+        config = LMConfig.of_run(path)
+        folder = RunFolder(path.absolute())
         if data is not None:
-            if is_prepared(path / DATA):
+            if is_prepared(folder.path / DATA):
                 raise ConfigError(f"{data}: {path} has its text already, in {DATA}; leave it out")
             config = config.model_copy(update={"data": data.absolute()})
-        tokenizer = load_tokenizer(path / TOKENIZER)
+        tokenizer = load_tokenizer(folder.path / TOKENIZER)
+        base = None
+        if config.init_from is not None and not checkpoint_paths(folder.checkpoints):
+            base = LanguageModelRun.load(config.init_from, "cpu")
         with folder.locked():
-            text = prepare(config, path / DATA, tokenizer)
-        return cls(config, folder, text, resumed=True)
+            text = prepare(config, folder.path / DATA, tokenizer)
+        return cls(config, folder, text, base, resumed=True)
 
     @property
     def run(self) -> LanguageModelRun:

@@ -49,8 +49,10 @@ def train() -> None:
         print(f"continuing the training in {MODEL}")
         recurra("train", "lm", "--resume", str(MODEL))
     else:
-        options = "--hidden-size 256 --num-layers 1 --batch-size 16 --bptt 64 --epochs 5 --log-every 40"
-        recurra("train", "lm", str(TEXT), "--output-dir", str(MODEL), *options.split())
+        network = "--hidden-size 256 --num-layers 1 --dropout 0.1"
+        training = "--batch-size 16 --epochs 8 --learning-rate 0.005 --schedule cosine --min-learning-rate 0.0002"
+        options = f"{network} {training} --log-every 100 --output-dir {MODEL}".split()
+        recurra("train", "lm", str(TEXT), *options)
 
 
 if __name__ == "__main__":

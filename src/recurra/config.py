@@ -38,7 +38,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Config(BaseModel):
     """Base of every class of options.
 
-    Errors: `make` and `from_yaml` raise ConfigError, one line, for an unknown option (with the nearest known
+    Raises: `make` and `from_yaml` raise ConfigError, one line, for an unknown option (with the nearest known
     one), a value of the wrong type or out of range, and options that contradict each other.
 
     Example:
@@ -117,11 +117,11 @@ class Config(BaseModel):
         }
 
     def to_yaml(self) -> str:
-        """Every option that is in force, one `name: value` per line, under the format's version."""
+        """Every option that is in force, one `name: value` per line, between the format's version and `...`."""
         plain = self.model_dump(mode="json", exclude=self.replaced())
         ordered = {name: plain[name] for group in self.groups().values() for name in group if name in plain}
         head = {"format_version": FORMAT_VERSION, **({"task": self.task} if self.task else {})}
-        return yaml.safe_dump({**head, **ordered}, sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump({**head, **ordered}, sort_keys=False, allow_unicode=True, explicit_end=True)
 
     def replaced(self) -> set[str]:
         """Options that another option stands in for; they are not written."""
@@ -146,7 +146,7 @@ class Config(BaseModel):
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """The options in a YAML file, unchecked but for the format's version.
 
-    Errors: ConfigError for a file that cannot be read, is not a list of `name: value` lines, or was written
+    Raises: ConfigError for a file that cannot be read, is not a list of `name: value` lines, or was written
     in a later format.
     """
     try:

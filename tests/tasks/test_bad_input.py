@@ -282,14 +282,14 @@ def test_odd_texts_are_texts(text: str, unit: str, place: Path, command: Callabl
 
 
 def damage(file: Path, how: str) -> None:
-    size = file.stat().st_size if file.is_file() else 0
+    whole = file.read_bytes() if file.is_file() else b""
+    half = whole[: whole.rfind(b"\n", 0, len(whole) // 2) + 1] or whole[: len(whole) // 2]  # at a line end, if any
     shutil.rmtree(file) if file.is_dir() else file.unlink()
-    content = {"truncated": None, "foreign": b'{"a": 1}', "empty": b"", "other": b"\xff" * size}
+    content = {"truncated": half, "foreign": b'{"a": 1}', "empty": b"", "other": b"\xff" * len(whole)}
     if how == "folder":
         file.mkdir()
     elif how != "missing":
-        assert how in content
-        file.write_bytes(content[how] or b"")
+        file.write_bytes(content[how])
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +315,17 @@ def run(original: Path, place: Path) -> Path:
 RUN_FILES = [
     ("config.yaml", "missing", "evaluate", r".*run: expected a run folder, found a folder without config.yaml; .*"),
     ("config.yaml", "empty", "evaluate", r".*run: not a run folder \(.*run/config.yaml: expected lines .*\); .*"),
+    ("tokenizer.json", "truncated", "evaluate", r".*run/tokenizer.json: .*truncated.*"),
+    ("model.safetensors", "truncated", "evaluate", r".*run/model.safetensors: truncated or not a safetensors .*"),
+    ("data/counts.json", "truncated", "resume", r".*run/data: damaged \(.*\); delete this folder, and .*"),
+    ("data/test.tokens", "truncated", "evaluate", r".*run/data: damaged \(test.tokens has .* tokens\); .*"),
+    ("config.yaml", "truncated", "resume", r".*run/config.yaml: cut short, it does not end in .*"),
+    (
+        "config.yaml",
+        "truncated",
+        "evaluate",
+        r".*run/config.yaml: cut short, it does not end in `...`; take it from .*",
+    ),
     ("config.yaml", "foreign", "resume", r".*run: not a run folder \(.*run/config.yaml: unknown option 'a'.*\); .*"),
     ("config.yaml", "other", "init", r".*run: not a run folder \(.*run/config.yaml: not UTF-8 at byte 0; .*\); .*"),
     ("config.yaml", "folder", "evaluate", r".*run: expected a run folder, found a folder without config.yaml; .*"),
@@ -362,7 +373,7 @@ def test_damaged_run_folders(
         assert (run / "model.safetensors").read_bytes() == model
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "foreign", "other"])
+@pytest.mark.parametrize("how", ["missing", "empty", "truncated", "foreign", "other"])
 @pytest.mark.parametrize("name", ["state.json", "tensors.safetensors", "best.safetensors"])
 def test_a_damaged_checkpoint_is_passed_over(name: str, how: str, run: Path, command: Callable[..., Result]) -> None:
     model = (run / "model.safetensors").read_bytes()

@@ -46,7 +46,7 @@ def encode_file(source: Path | Span, tokenizer: Tokenizer, out: Path) -> Encoded
     With a tokenizer that has start and stop tokens, each line is a sentence between them, and blank lines are
     skipped; otherwise the text is one stream of tokens.
 
-    Errors: DataError for a text that cannot be read or has no tokens, and for a disk that is full.
+    Raises: DataError for a text that cannot be read or has no tokens, and for a disk that is full.
     """
     kind = token_type(tokenizer.size)
     characters = unknown = lines = total = 0

@@ -59,7 +59,7 @@ class Sentences:
     Otherwise longest first, the same each time, as evaluation wants it. Iterating gives the rest of the current
     epoch; a `state_dict` taken while a batch is worked on continues with the next one. Memory: 16 bytes per item.
 
-    Errors: DataError where there is no sentence.
+    Raises: DataError where there is no sentence.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Sentences:
         return {"epoch": self.epoch, "position": self.position, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a saved position. Errors: CheckpointError where it was saved from other data or batches."""
+        """Go to a saved position. Raises: CheckpointError where it was saved from other data or batches."""
         check_same(state, self._identity())
         self.epoch, self.position = state["epoch"], state["position"]
 

@@ -41,7 +41,7 @@ def find_splits(
     are cut from the end of the training text, by bytes and at a line end: its first 90 % train, the next 5 % validate,
     the last 5 % test. Where only the validation file is missing, it alone is cut.
 
-    Errors: DataError for what cannot be used, ConfigError for fractions that leave nothing to train on.
+    Raises: DataError for what cannot be used, ConfigError for fractions that leave nothing to train on.
     """
     if min(valid_frac, test_frac) < 0 or valid_frac + test_frac >= 1:
         raise ConfigError(
@@ -62,7 +62,7 @@ def find_splits(
 
 
 def existing(path: Path) -> Path:
-    """The path, if something is there. Errors: DataError with the nearest name in the same folder."""
+    """The path, if something is there. Raises: DataError with the nearest name in the same folder."""
     path = Path(path)
     if path.exists():
         return path
@@ -73,7 +73,7 @@ def existing(path: Path) -> Path:
 
 
 def check_text(path: Path) -> Path:
-    """The path, if it is a text file of at least two characters. Errors: DataError."""
+    """The path, if it is a text file of at least two characters. Raises: DataError."""
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or device"
         raise DataError(f"{path}: expected a text file, got {kind}; give a file")
@@ -86,7 +86,7 @@ def check_text(path: Path) -> Path:
 def cut_file(path: Path, fractions: Sequence[float]) -> tuple[Span, list[Span | None]]:
     """Cut a file into a first part and a part per fraction of its bytes, in order; None for a fraction of 0.
 
-    Errors: DataError where the text is too short.
+    Raises: DataError where the text is too short.
     """
     size = sum(map(len, read_blocks(path)))
     starts = [0]
@@ -117,7 +117,7 @@ def _line_start(path: Path, position: int, within: int) -> int:
 
 
 def _find_in_folder(folder: Path) -> dict[str, Path]:
-    """The file of each split in a folder. Errors: DataError that says what was found."""
+    """The file of each split in a folder. Raises: DataError that says what was found."""
     texts = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
     found: dict[str, Path] = {}
     for name, spellings in NAMES.items():

@@ -37,7 +37,7 @@ class TokenStream:
     Iterating gives the rest of the current epoch, and the position moves on before a chunk is handed over: a
     `state_dict` taken while a chunk is worked on continues with the next one.
 
-    Errors: DataError where the text is shorter than one window of T steps in B rows.
+    Raises: DataError where the text is shorter than one window of T steps in B rows.
 
         >>> stream = TokenStream(np.arange(9), batch_size=2, steps=3)
         >>> [chunk.inputs.tolist() for chunk in stream]
@@ -83,7 +83,7 @@ class TokenStream:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a saved position. Errors: CheckpointError where it was saved from other data or batches."""
+        """Go to a saved position. Raises: CheckpointError where it was saved from other data or batches."""
         check_same(state, {"length": self.length, "batch_size": self.batch_size})
         self.epoch, self.position = state["epoch"], state["position"]
 
@@ -97,7 +97,7 @@ class EvaluationStream:
     read up to `warmup` tokens before their own first, unscored, so that their state knows what came before and
     results hardly depend on B. Steps that are not scored have the target -100.
 
-    Errors: DataError where there is nothing to score.
+    Raises: DataError where there is nothing to score.
 
         >>> stream = EvaluationStream(np.array([5, 6, 7, 8, 9]), batch_size=2, steps=9, warmup=1)
         >>> [chunk.targets.T.tolist() for chunk in stream]
@@ -138,7 +138,7 @@ class EvaluationStream:
 def check_window(tokens: np.ndarray, window: int, meaning: str, name: str) -> None:
     """Refuse a text that does not fill one window of so many predictions.
 
-    Errors: DataError, such as 'validation text: expected at least 65 tokens (64 steps), got 12; ...'.
+    Raises: DataError, such as 'validation text: expected at least 65 tokens (64 steps), got 12; ...'.
     """
     if len(tokens) <= window:
         raise DataError(

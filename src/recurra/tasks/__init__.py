@@ -32,7 +32,7 @@ def start(task: str, data: Path | str | None, config: Config | None = None, resu
         resume: the folder of a run to continue, instead, with the options saved there; `data` says where the text is
             now, if the run has lost it.
 
-    Errors: any RecurraError, before anything is written.
+    Raises: any RecurraError, before anything is written.
     """
     options = options_of(task)
     text = None if data is None else Path(data)
@@ -62,7 +62,7 @@ def train(
         on_event: called with each `recurra.training.Event`; None prints them.
         options: as on the command line, with underscores: `cell="gru", hidden_size=256`.
 
-    Errors: any RecurraError: one line that says what was expected, what came, what to do.
+    Raises: any RecurraError: one line that says what was expected, what came, what to do.
 
     Example:
         >>> run = recurra.train("lm", "corpus.txt", cell="gru", hidden_size=256)  # doctest: +SKIP
@@ -95,7 +95,7 @@ def load(folder: Path | str, device: str | None = None) -> LanguageModelRun:
         folder: as `train` made it.
         device: where to compute; None for the device that it was trained on.
 
-    Errors: FolderError for a folder that is missing, or that holds missing, damaged or foreign files.
+    Raises: FolderError for a folder that is missing, or that holds missing, damaged or foreign files.
     """
     from recurra.tasks.lm.run import LanguageModelRun
 
@@ -113,7 +113,7 @@ def summarize(task: str, config: Config, vocabulary: int) -> dict[str, Any]:
 
 
 def options_of(task: str) -> type[LMConfig]:
-    """The class of options of a task. Errors: ConfigError with the nearest name."""
+    """The class of options of a task. Raises: ConfigError with the nearest name."""
     if task not in OPTIONS:
         raise ConfigError(f"unknown task {task!r}{nearest(task, OPTIONS) or '; known: ' + ', '.join(OPTIONS)}")
     return OPTIONS[task]

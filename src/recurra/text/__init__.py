@@ -48,7 +48,7 @@ def train_tokenizer(options: Any, source: Path | Span | Iterable[str]) -> Tokeni
 
     `options` is any object with the attributes unit, split, lowercase, number_token, min_count,
     vocabulary_size and mode, as `recurra.config.TextOptions`. The source is read once, in a stream.
-    Errors: ConfigError for options that do not go together, DataError for a text that cannot be read.
+    Raises: ConfigError for options that do not go together, DataError for a text that cannot be read.
     """
     if options.unit not in TOKENIZERS:
         raise ConfigError(f"unit: expected one of {', '.join(TOKENIZERS)}, got {options.unit!r}")
@@ -78,7 +78,7 @@ def _check_options(options: Any, sentences: bool) -> None:
 def load_tokenizer(path: Path) -> Tokenizer:
     """Read a tokenizer that `Tokenizer.save` wrote.
 
-    Errors: FolderError for a missing, truncated or foreign file.
+    Raises: FolderError for a missing, truncated or foreign file.
     """
     try:
         fields = json.loads(Path(path).read_bytes())

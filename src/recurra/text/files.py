@@ -55,7 +55,7 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
 def read_blocks(source: Path | Span) -> Iterator[bytes]:
     """Yield the bytes of a file or span in blocks of at most `CHUNK` bytes.
 
-    Errors: DataError where the file cannot be read, or is damaged gzip.
+    Raises: DataError where the file cannot be read, or is damaged gzip.
     """
     span = as_span(source)
     position = span.start
@@ -71,7 +71,7 @@ def read_chunks(source: Path | Span) -> Iterator[str]:
     """Yield the text of a UTF-8 file or span in chunks, every character as it stands (CRLF stays CRLF).
 
     No character is cut in two, and memory stays at a few megabytes whatever the file's size.
-    Errors: DataError with the byte offset (after decompression) of the first byte that is not UTF-8.
+    Raises: DataError with the byte offset (after decompression) of the first byte that is not UTF-8.
     """
     span = as_span(source)
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -94,7 +94,7 @@ def read_chunks(source: Path | Span) -> Iterator[str]:
 def read_lines(source: Path | Span) -> Iterator[str]:
     """Yield the lines of a UTF-8 file or span without their line ends (LF or CRLF); memory is one line's.
 
-    Errors: DataError for a line of more than `LONGEST_LINE` characters.
+    Raises: DataError for a line of more than `LONGEST_LINE` characters.
     """
     span = as_span(source)
     rest, number = "", 1

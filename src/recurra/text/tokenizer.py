@@ -117,7 +117,7 @@ class Tokenizer(ABC):
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The token numbers of each text, int64 [T] each. Errors: DataError for what is not Unicode text."""
+        """The token numbers of each text, int64 [T] each. Raises: DataError for what is not Unicode text."""
         for text in texts:
             check_unicode(text)
         cut = [list(pieces([text])) for text in texts]
@@ -146,7 +146,7 @@ class Tokenizer(ABC):
         return {"format": FORMAT, "format_version": FORMAT_VERSION, "unit": self.unit, **self.fields()}
 
     def save(self, path: Path) -> None:
-        """Write the tokenizer as JSON, whole or not at all. Errors: FolderError."""
+        """Write the tokenizer as JSON, whole or not at all. Raises: FolderError."""
         try:
             with written_aside(Path(path)) as file:
                 file.write(json.dumps(self.to_json(), ensure_ascii=True, indent=0).encode())

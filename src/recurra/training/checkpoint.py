@@ -53,7 +53,7 @@ def checkpoint_paths(folder: Path) -> list[Path]:
 def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any], best: Path | None) -> Path:
     """Write a checkpoint beside the others, bring it to the disk, rename it, then remove the oldest.
 
-    Errors: CheckpointError where it cannot be written (a full disk); the older checkpoints are as before.
+    Raises: CheckpointError where it cannot be written (a full disk); the older checkpoints are as before.
     """
     path, aside = folder / f"step-{step:08}", folder / WRITING
     packer = Packer()
@@ -81,7 +81,7 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any], best: P
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
     """The newest checkpoint that is intact, or None where there is none at all.
 
-    Errors: CheckpointError where there are checkpoints and none is intact.
+    Raises: CheckpointError where there are checkpoints and none is intact.
     """
     paths = checkpoint_paths(folder)
     reasons: list[str] = []

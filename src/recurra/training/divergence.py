@@ -27,7 +27,7 @@ SMOOTHING = 0.9
 def check_loss(loss: float, progress: Progress, options: TrainingOptions, saved: Saved | None) -> None:
     """Stop training whose loss, in nats per token, is not finite, or whose smoothed loss explodes.
 
-    Errors: TrainingError, which says what to change and where the last good checkpoint is.
+    Raises: TrainingError, which says what to change and where the last good checkpoint is.
     """
     if not math.isfinite(loss):
         raise TrainingError(_message(f"the loss is {loss}", progress, options, saved))

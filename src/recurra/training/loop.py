@@ -51,7 +51,7 @@ def train(job: Job, options: TrainingOptions, folder: RunFolder, resume: bool = 
     must be made as for a fresh run: `seed_everything(options.seed)`, then the model. The first Ctrl-C (or
     SIGTERM) ends training after the current update with a checkpoint and an evaluation, the second at once.
 
-    Errors: TrainingError for a loss that is not finite or explodes, CheckpointError for a checkpoint that
+    Raises: TrainingError for a loss that is not finite or explodes, CheckpointError for a checkpoint that
     cannot be written or read, FolderError for a folder that is in use or cannot be written.
     """
     with folder.locked(), reproducible(options), Interruption() as interruption:

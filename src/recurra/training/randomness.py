@@ -61,7 +61,7 @@ def untouched_random_state() -> Iterator[None]:
 def reproducible(options: TrainingOptions) -> Iterator[None]:
     """The options' thread count and deterministic algorithms, until the end of the block.
 
-    Errors: with `deterministic`, torch raises RuntimeError where an operation has no deterministic form.
+    Raises: with `deterministic`, torch raises RuntimeError where an operation has no deterministic form.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()

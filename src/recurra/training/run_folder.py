@@ -47,7 +47,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | str, files: Mapping[str, str], overwrite: bool = False) -> Self:
-        """Make a run folder with these text files, `config.yaml` among them, all at once. Errors: as `creating`."""
+        """Make a run folder with these text files, `config.yaml` among them, all at once. Raises: as `creating`."""
         with cls.creating(path, overwrite) as aside:
             for name, text in files.items():
                 write_text(aside / name, text)
@@ -61,7 +61,7 @@ class RunFolder:
         Where the block fails nothing is left of it. Overwriting removes what recurra wrote and leaves other files
         alone.
 
-        Errors: FolderError where the path is taken: by a run folder, unless `overwrite`; by anything else,
+        Raises: FolderError where the path is taken: by a run folder, unless `overwrite`; by anything else,
         always; by another process that is making it.
         """
         path = Path(path)

@@ -33,7 +33,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file, on the CPU.
 
-    Errors: FolderError for a file that is missing, truncated or not a safetensors file.
+    Raises: FolderError for a file that is missing, truncated or not a safetensors file.
     """
     if not path.is_file():
         raise FolderError(f"{path}: expected a safetensors file, found none")
@@ -48,7 +48,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a model's `state_dict` aside and rename it; tied weights are written once.
 
-    Errors: OSError where it cannot be written; the file that was there before stays.
+    Raises: OSError where it cannot be written; the file that was there before stays.
     """
     packer = Packer()
     names = {name: packer.pack(tensor, name)["$tensor"] for name, tensor in weights.items()}
@@ -65,7 +65,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The `state_dict` that `write_weights` wrote, tied names included, on the CPU.
 
-    Errors: FolderError for a file that is missing, truncated or foreign.
+    Raises: FolderError for a file that is missing, truncated or foreign.
     """
     tensors, metadata = read_tensors(path)
     try:
@@ -78,7 +78,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Copy weights into a model whose names and shapes they have.
 
-    Errors: FolderError that names `source` and the first name or shape that differs.
+    Raises: FolderError that names `source` and the first name or shape that differs.
     """
     expected = model.state_dict()
     for name in [*expected, *weights]:

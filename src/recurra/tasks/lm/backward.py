@@ -17,7 +17,7 @@ class Backward:
 
     What is generated lies before the prompt and is known when all of it is: the decoder gives it at its end.
 
-    Errors: ConfigError with a stop string, which would be searched for from the wrong side.
+    Raises: ConfigError with a stop string, which would be searched for from the wrong side.
     """
 
     def __init__(self, tokenizer: Tokenizer, options: GenerationOptions | None = None) -> None:

@@ -45,7 +45,7 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
         folder: for the arrays; made if it is not there.
         tokenizer: one that exists already (a resumed or fine-tuned model's); None to learn it from the training text.
 
-    Errors: DataError for a text that cannot be used, ConfigError where nothing is left to validate on.
+    Raises: DataError for a text that cannot be used, ConfigError where nothing is left to validate on.
     """
     if tokenizer is not None and is_prepared(folder):
         return _check(config, _read(folder, tokenizer))
@@ -72,7 +72,7 @@ def is_prepared(folder: Path) -> bool:
 
 @contextmanager
 def encoded(path: Path, tokenizer: Tokenizer) -> Iterator[Part]:
-    """One text file as tokens, in a temporary place. Errors: DataError."""
+    """One text file as tokens, in a temporary place. Raises: DataError."""
     with TemporaryDirectory(prefix="recurra-") as folder:
         yield encode_file(check_text(existing(path)), tokenizer, Path(folder) / "tokens")
 

@@ -21,7 +21,7 @@ FORGET_BIAS = "b*[._]f"
 def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu") -> LanguageModel:
     """The untrained model that `config` describes, for V = `vocabulary` tokens.
 
-    Errors: ConfigError for options that the cell lacks or that contradict each other.
+    Raises: ConfigError for options that the cell lacks or that contradict each other.
     """
     with torch.device(device):
         stack = _stack(config, config.embedding_width or vocabulary)
@@ -69,7 +69,7 @@ def _stack(config: LMConfig, input_size: int) -> Recurrent:
 
 
 def check_device(name: str) -> torch.device:
-    """The device of that name. Errors: ConfigError where it is unknown or not there."""
+    """The device of that name. Raises: ConfigError where it is unknown or not there."""
     try:
         device = torch.device(name)
         torch.empty(1, device=device).item()  # device meta holds no numbers

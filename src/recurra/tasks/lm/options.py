@@ -26,15 +26,18 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
 
     @classmethod
     def of_run(cls, folder: Path) -> Self:
-        """The options saved in a run folder. Errors: FolderError where it is none."""
+        """The options saved in a run folder. Raises: FolderError where it is none."""
         file, advice = folder / "config.yaml", "give a folder that recurra made"
         if not file.is_file():
             what = "a folder without config.yaml" if folder.is_dir() else "a file" if folder.exists() else "nothing"
             raise FolderError(f"{folder}: expected a run folder, found {what}; {advice}")
         try:
-            return cls.from_yaml(file)
+            config = cls.from_yaml(file)
         except ConfigError as error:
             raise FolderError(f"{folder}: not a run folder ({error}); {advice}") from None
+        if not file.read_bytes().rstrip().endswith(b"..."):  # options that are missing would take their defaults
+            raise FolderError(f"{file}: cut short, it does not end in `...`; take it from a backup")
+        return config
 
     @property
     def unit_name(self) -> str:

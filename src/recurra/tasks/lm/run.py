@@ -51,7 +51,7 @@ class LanguageModelRun:
     def load(cls, folder: Path, device: str | None = None) -> Self:
         """The model in a run folder, on the device that it was trained on, or on another.
 
-        Errors: FolderError for missing, damaged or foreign files, ConfigError for a device that is not there.
+        Raises: FolderError for missing, damaged or foreign files, ConfigError for a device that is not there.
         """
         config = LMConfig.of_run(folder)
         where = check_device(device or config.device)
@@ -78,7 +78,7 @@ class LanguageModelRun:
         Returns:
             Nats, bits and perplexity per token, bits per character, counts; the unit is in each name.
 
-        Errors: DataError for a text that cannot be read, or where there is no test text.
+        Raises: DataError for a text that cannot be read, or where there is no test text.
         """
         with contextlib.ExitStack() as stack:
             if path is not None:
@@ -113,7 +113,7 @@ class LanguageModelRun:
             options: fields of `recurra.config.GenerationOptions`: length (in tokens), n, temperature, top_k, top_p,
                 greedy, seed, stop.
 
-        Errors: ConfigError for options out of range, DataError for a prompt of which nothing is known.
+        Raises: ConfigError for options out of range, DataError for a prompt of which nothing is known.
         """
         chosen = GenerationOptions.make(**options)
         if self.config.direction == "forward":
@@ -133,7 +133,7 @@ class LanguageModelRun:
             texts: the sentences.
             end: count the end of the sentence too: its line end or the stop symbol.
 
-        Errors: DataError where the model knows no line end to start from.
+        Raises: DataError where the model knows no line end to start from.
         """
         if isinstance(texts, str):
             raise ConfigError("score: expected a list of sentences, got one str; wrap it in a list")
@@ -146,7 +146,7 @@ class LanguageModelRun:
     def complete(self, prompt: str, k: int = 5) -> Completions:
         """The k likeliest next words with their probabilities, in `words`; a word that the prompt begins is completed.
 
-        Errors: ConfigError for a backward model, DataError for a prompt of which nothing is known.
+        Raises: ConfigError for a backward model, DataError for a prompt of which nothing is known.
         """
         if self.config.direction == "backward":
             raise ConfigError(f"{self.folder}: predicts backward, so it knows no next word; use score or generate")

@@ -63,7 +63,7 @@ class LMTraining:
 
     @classmethod
     def start(cls, config: LMConfig) -> Self:
-        """Check options and data, encode the text, make the run folder. Errors: any RecurraError."""
+        """Check options and data, encode the text, make the run folder. Raises: any RecurraError."""
         base = None if config.init_from is None else LanguageModelRun.load(config.init_from, "cpu")
         config = _settle_paths(config if base is None else inherit(config, base.config))
         assert config.output_dir is not None
@@ -84,7 +84,7 @@ class LMTraining:
     def resume(cls, path: Path, data: Path | None = None) -> Self:
         """Go on with the run in a folder, with the options saved there; `data`: where its text is now, if it is needed.
 
-        Errors: any RecurraError.
+        Raises: any RecurraError.
         """
         config = LMConfig.of_run(path)
         folder = RunFolder(path.absolute())
@@ -183,7 +183,7 @@ def _settle_paths(config: LMConfig) -> LMConfig:
 def inherit(config: LMConfig, base: LMConfig) -> LMConfig:
     """Take tokens and network from the options of the model in `init_from`, where those given do not say otherwise.
 
-    Errors: ConfigError where they say otherwise about what is fixed by the weights.
+    Raises: ConfigError where they say otherwise about what is fixed by the weights.
     """
     groups = LMConfig.groups()
     given = {name: getattr(config, name) for name in config.model_fields_set}

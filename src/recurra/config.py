@@ -186,7 +186,7 @@ class TextOptions(Config):
 
     data: Path | None = Field(None, description="Text file to train on, or a folder with train, valid and test.")
     valid: Path | None = Field(None, description="Validation file; without it, a part of the data.")
-    test: Path | None = Field(None, description="Test file; without it, a part of the data.")
+    test: Path | None = Field(None, description="Test file; with no validation file either, a part of the data.")
     valid_frac: float = Field(0.05, ge=0, lt=1, description="Share of the data, by position, for validation.")
     test_frac: float = Field(0.05, ge=0, lt=1, description="Share of the data, by position, for the test.")
     unit: Literal["char", "word", "bpe", "byte"] = Field("char", description="What a token is.")
@@ -224,7 +224,7 @@ class TextOptions(Config):
                 "split": ("unit", ("word",)),
                 "lowercase": ("unit", ("word",)),
                 "number_token": ("unit", ("word",)),
-                "min_count": ("unit", ("char", "word")),
+                "min_count": ("unit", ("char", "word", "bpe")),
                 "vocabulary_size": ("unit", ("char", "word", "bpe")),
             },
         )

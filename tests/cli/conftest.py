@@ -93,7 +93,7 @@ def started(monkeypatch):
         return SimpleNamespace(
             events=lambda: iter(record.events),
             config=config or LMConfig.make(),
-            run=SimpleNamespace(folder=Path("runs/x")),
+            folder=SimpleNamespace(path=Path("runs/x")),
         )
 
     monkeypatch.setattr(recurra.tasks, "start", start, raising=False)

@@ -10,6 +10,7 @@ from small_models import random_model
 
 from recurra.decoding import score
 from recurra.errors import DataError
+from recurra.models import language_model
 from recurra.models.language_model import LanguageModel
 from recurra.text import Character
 
@@ -54,7 +55,7 @@ def test_scores_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
     alone = [score(model, TOKENIZER, [text], start=[0])[0].log_probs for text in TEXTS]
     for batch, logits in ((64, 1 << 23), (2, 1), (3, 40)):
         monkeypatch.setattr(scoring, "BATCH", batch)
-        monkeypatch.setattr(scoring, "LOGITS", logits)
+        monkeypatch.setattr(language_model, "LOGITS", logits)
         for found, wanted in zip(score(model, TOKENIZER, TEXTS, start=[0]), alone, strict=True):
             assert found.log_probs == pytest.approx(wanted, abs=1e-12)
 

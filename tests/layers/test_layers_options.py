@@ -303,3 +303,12 @@ def test_deepcopy_is_apart() -> None:
         with torch.no_grad():
             next(iter(twin.parameters())).add_(1.0)
         assert not torch.equal(twin(x)[0], model(x)[0])
+
+
+def test_a_cell_without_weights_runs() -> None:
+    @cell(source="none")
+    def leaky(x: Any, h: Any, p: Any) -> dict[str, Any]:
+        return {"h": 0.5 * h + x}
+
+    output, _ = Recurrent(leaky, I, I)(torch.ones(3, 1, I))
+    assert output[:, 0, 0].tolist() == [1.0, 1.5, 1.75]

@@ -153,7 +153,6 @@ OPTIONS = [
     ("--backend nativ", r"unknown backend 'nativ'; .*"),
     ("--lowercase", r"lowercase has no effect with unit=char; it needs unit=word"),
     ("--unit bpe --lowercase", r"lowercase has no effect with unit=bpe; it needs unit=word"),
-    ("--unit bpe --min-count 2", r"min_count has no effect with unit=bpe; it needs unit=char or word"),
     ("--unit bpe --vocabulary-size 9", r"vocabulary_size: expected at least 256 for unit=bpe, got 9; raise it"),
     ("--min-count 99999", r"expected characters seen min_count=99999 times, got none; .*"),
     ("--mode sentences", r"bptt has no effect with mode=sentences; it needs mode=stream"),

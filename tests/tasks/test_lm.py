@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from recurra.tasks.lm.job import StreamJob, in_direction, line_end
 from recurra.tasks.lm.network import build
 from recurra.tasks.lm.options import LMConfig
 from recurra.tasks.lm.run import LanguageModelRun
+from recurra.training import Saved
+from recurra.training.tensor_files import read_tensors, write_tensors
 
 
 @torch.no_grad()
@@ -187,16 +191,19 @@ def test_the_folder_holds_what_the_docs_say(characters: LanguageModelRun) -> Non
     curve = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert {"step", "evaluated"} <= {one["event"] for one in curve}
     assert "| nats_per_character |" in (folder / "README.md").read_text()
+    log = (folder / "train.log").read_text()
+    assert log.count("finished after") == 1  # with the test text's score
+    assert f"{metrics['test']['nats_per_character']:.4f}" in log
 
 
-def test_evaluate_encodes_the_text_again_when_the_arrays_are_gone(
-    corpus: Path, tmp_path: Path, characters: LanguageModelRun
-) -> None:
+def test_evaluate_takes_no_other_text_for_the_test_text(corpus: Path, tmp_path: Path) -> None:
+    """What lies where the text once was may be another text by now."""
     run = train(corpus, tmp_path / "run", max_steps=3)
-    before = run.evaluate()
-    for file in (run.folder / "data").iterdir():
-        file.unlink()
-    assert run.evaluate() == before
+    shutil.rmtree(run.folder / "data")
+    with pytest.raises(DataError, match="has no test text in its data folder; give a file to evaluate on"):
+        run.evaluate()
+    assert run.evaluate(corpus)["characters"] == len(corpus.read_text())
+    assert not (run.folder / "data").exists()
 
 
 def test_fine_tuning_starts_from_the_other_model(characters: LanguageModelRun, corpus: Path, tmp_path: Path) -> None:
@@ -263,3 +270,45 @@ def test_evaluation_leaves_the_mode_alone(characters: LanguageModelRun) -> None:
     characters.evaluate()
     assert characters.model.training
     characters.model.eval()
+
+
+def test_a_resumed_run_is_the_same_to_the_bit_at_awkward_sizes(corpus: Path, tmp_path: Path) -> None:
+    """Three rows of 17 units, stopped inside an epoch: the carried state must come back as aligned as it was."""
+    options = {k: v for k, v in SMALL.items() if k != "on_event"}
+    options |= {"hidden_size": 17, "batch_size": 3, "max_steps": 14, "save_every": 5, "dropout": 0.1}
+    whole = train(corpus, tmp_path / "whole", **options)
+    config = LMConfig.make(data=corpus, output_dir=tmp_path / "stopped", **options)
+    for event in recurra.tasks.start("lm", corpus, config).events():
+        if isinstance(event, Saved) and event.step == 10:
+            break
+    resumed = recurra.train("lm", resume=tmp_path / "stopped", on_event=lambda event: None)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+
+
+def test_what_is_read_from_a_file_is_aligned(tmp_path: Path) -> None:
+    write_tensors(
+        tmp_path / "x.safetensors", {name: torch.rand(size) for name, size in zip("abcd", (3, 1, 7, 5), strict=True)}
+    )
+    found, _ = read_tensors(tmp_path / "x.safetensors")
+    assert all(value.data_ptr() % 64 == 0 for value in found.values())
+
+
+@pytest.mark.parametrize("options", [{"cell_options": {"projection": 10}}, {"skip": True, "num_layers": 2}])
+def test_tied_weights_take_the_width_of_the_stacks_output(options: dict[str, Any]) -> None:
+    model = build(LMConfig.make(tie_weights=True, hidden_size=12, **{"num_layers": 1, **options}), 30)
+    assert model.embedding is not None
+    assert model.embedding.weight is model.output.weight
+    assert model.embedding.weight.shape == (30, model.stack.output_size)
+
+
+@pytest.mark.parametrize("name", ["init_range", "forget_bias"])
+def test_fine_tuning_refuses_what_it_would_not_apply(name: str, characters: LanguageModelRun, corpus: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{name} has no effect with init_from"):
+        recurra.train("lm", corpus, init_from=characters.folder, **{name: 0.1})
+
+
+def test_fractions_that_cut_nothing_are_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"test_frac=0\.1 has no effect"):
+        train(corpus, tmp_path / "run", valid=corpus, test_frac=0.1)
+    assert not (tmp_path / "run").exists()

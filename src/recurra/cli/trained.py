@@ -32,7 +32,11 @@ def evaluate(
     *,
     batch_size: Annotated[
         int | None,
-        Parameter(validator=Number(gte=1, lte=LARGEST), negative=(), help="Rows side by side; changes the speed only."),
+        Parameter(
+            validator=Number(gte=1, lte=LARGEST),
+            negative=(),
+            help="Parts scored side by side: for speed.",
+        ),
     ] = None,
     device: Device = None,
     as_json: AsJson = False,

@@ -55,7 +55,7 @@ def lm(
     if interrupted:
         raise KeyboardInterrupt
     if not as_json and config is None and resume is None:
-        write(_again(options, started.run.folder))
+        write(_again(options, started.folder.path))
 
 
 app.command(App(name="lm", default_command=lm))

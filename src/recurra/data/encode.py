@@ -23,13 +23,19 @@ class Encoded:
 
     tokens: uint8, uint16 or int32 [N] by vocabulary size, read from disk as needed; characters: of the text, with
     line ends in stream mode and without in sentences mode; unknown: how many tokens are [UNK]; lines: of the file,
-    or sentences.
+    or sentences; symbols: how many tokens are start and stop symbols.
     """
 
     tokens: np.ndarray
     characters: int
     unknown: int
     lines: int
+    symbols: int = 0
+
+    @property
+    def unknown_rate(self) -> float:
+        """The share of the text's own tokens, without symbols, that are [UNK]."""
+        return self.unknown / max(1, len(self.tokens) - self.symbols)
 
 
 def token_type(size: int) -> type[np.unsignedinteger | np.signedinteger]:
@@ -63,7 +69,8 @@ def encode_file(source: Path | Span, tokenizer: Tokenizer, out: Path) -> Encoded
                 raise DataError(f"{as_span(source).path}: expected a text, got no tokens; give a longer text")
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}); free some space") from None
-    return Encoded(np.memmap(out, kind, "r"), characters, unknown, lines)
+    symbols = 0 if tokenizer.start_id is None else 2 * lines
+    return Encoded(np.memmap(out, kind, "r"), characters, unknown, lines, symbols)
 
 
 def _stream_batches(source: Path | Span, tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, int, int]]:

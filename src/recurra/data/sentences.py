@@ -57,7 +57,7 @@ class Sentences:
 
     `shuffle`: the order is new each epoch, made from seed and epoch alone; items of like length share a batch.
     Otherwise longest first, the same each time, as evaluation wants it. Iterating gives the rest of the current
-    epoch; a `state_dict` taken while a batch is worked on continues with the next one. Memory: 16 bytes per item.
+    epoch; a `state_dict` taken while a batch is worked on continues with the next one. Memory: 32 bytes per item.
 
     Raises: DataError where there is no sentence.
     """

@@ -93,7 +93,11 @@ def cut_file(path: Path, fractions: Sequence[float]) -> tuple[Span, list[Span | 
     for number, fraction in enumerate(fractions):
         position = round(size * (1 - sum(fractions[number:])))
         starts.append(_line_start(path, position, min(NEXT_LINE, int(size * fraction / 2))))
-    first, *rest = [Span(path, start, stop) for start, stop in pairwise([*starts, size])]
+    starts.append(size)
+    for number in reversed(range(len(fractions))):
+        if not fractions[number]:
+            starts[number + 1] = starts[number + 2]  # nothing lies before the next part, wherever that begins
+    first, *rest = [Span(path, start, stop) for start, stop in pairwise(starts)]
     parts = [span if fraction else None for span, fraction in zip(rest, fractions, strict=True)]
     if any(part is not None and part.start == part.stop for part in [first, *parts]):
         raise DataError(

@@ -38,5 +38,5 @@ def count(part: Encoded) -> dict[str, int | float]:
         "tokens": len(part.tokens),
         "characters": part.characters,
         "lines": part.lines,
-        "unknown_rate": part.unknown / len(part.tokens),
+        "unknown_rate": part.unknown_rate,
     }

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from recurra.decoding.context import column, evaluating
 from recurra.errors import DataError
@@ -16,7 +15,6 @@ from recurra.models.language_model import IGNORED, LanguageModel, select_rows
 from recurra.text import Tokenizer
 
 BATCH = 64  # sentences side by side: enough that a step costs little more than one of a single row
-LOGITS = 1 << 23  # logits in memory at a time: 32 MB in float32
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,5 @@ def _score_batch(
     if state is not None:
         state = select_rows(state, torch.zeros(rows, dtype=torch.int64))
     features, _ = model(inputs.T.to(device), state, lengths)  # [T, B] -> [T, B, F]
-    log_probs = -_nats(model, features, targets.T.to(device)).T.cpu().double()  # [T, B] -> [B, T]
+    log_probs = -model.nats(features, targets.T.to(device), reduction="none").T.cpu().double()  # [T, B] -> [B, T]
     return [row[:length].tolist() for row, length in zip(log_probs, lengths, strict=True)]
-
-
-def _nats(model: LanguageModel, features: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropies [T, B] of targets [T, B], some steps at a time: logits take V / F the memory of features."""
-    steps = max(1, LOGITS // (model.vocabulary * targets.shape[1]))
-    parts = zip(features.split(steps), targets.split(steps), strict=True)
-    return torch.cat([model.nats(some, those, reduction="none") for some, those in parts])

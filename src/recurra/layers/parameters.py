@@ -69,7 +69,7 @@ class Parameters:
 
     def weights(self, module: nn.Module) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
-        like = next(module.parameters())
+        like = next(module.parameters(), torch.empty(0))
         return [
             {
                 weight: reduce(torch.add, [getattr(module, name) for name in held])

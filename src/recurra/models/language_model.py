@@ -12,6 +12,9 @@ from recurra.data import IGNORED
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent, States, map_state
 
+LOGITS = 1 << 23
+"""Logits in memory at a time where no gradient is wanted: 32 MB in float32."""
+
 
 class LanguageModel(nn.Module):
     """Predicts the next token from all before it.
@@ -83,11 +86,18 @@ class LanguageModel(nn.Module):
         return logits
 
     def nats(self, features: Tensor, targets: Tensor, reduction: str = "sum") -> Tensor:
-        """Cross-entropy in nats of targets [T, B] (IGNORED is not scored): summed, or [T, B] for reduction "none"."""
-        flat = cross_entropy(
-            self.logits(features).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
-        )
-        return flat.view_as(targets) if reduction == "none" else flat
+        """Cross-entropy in nats of targets [T, B] (IGNORED is not scored): summed, or [T, B] for reduction "none".
+
+        Without gradients some steps at a time: logits take V / F the memory of the features.
+        """
+        steps = len(targets) if torch.is_grad_enabled() else max(1, LOGITS // (self.vocabulary * targets.shape[1]))
+        parts = [
+            cross_entropy(
+                self.logits(some).flatten(0, 1), those.flatten(), ignore_index=IGNORED, reduction=reduction
+            ).reshape((*those.shape,) if reduction == "none" else (1,))
+            for some, those in zip(features.split(steps), targets.split(steps), strict=True)
+        ]
+        return torch.cat(parts) if reduction == "none" else torch.cat(parts).sum()
 
     @torch.no_grad()
     def next_log_probs(

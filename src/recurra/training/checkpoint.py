@@ -73,8 +73,10 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any], best: P
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise CheckpointError(_unwritable(path, error)) from None
-    for old in checkpoint_paths(folder)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    paths = checkpoint_paths(folder)
+    place = paths.index(path)
+    for other in [*paths[:place], *paths[place + KEPT :]]:  # newer ones were damaged and passed over
+        shutil.rmtree(other, ignore_errors=True)
     return path
 
 

@@ -56,7 +56,8 @@ def train(job: Job, options: TrainingOptions, folder: RunFolder, resume: bool = 
     """
     with folder.locked(), reproducible(options), Interruption() as interruption:
         for event in _Training(job, options, folder, interruption).run(resume):
-            folder.record(event)
+            if not isinstance(event, Finished):  # the task records it, with what it adds
+                folder.record(event)
             yield event
 
 

@@ -39,7 +39,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FolderError(f"{path}: expected a safetensors file, found none")
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            # Copies: what the file gives is a view of it, aligned by chance, and a product's bits depend on alignment.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0].removeprefix("Error while deserializing header: ")
         raise FolderError(f"{path}: truncated or not a safetensors file ({reason})") from None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from recurra.data import Encoded, check_window, encode_file, find_splits
+from recurra.data import Encoded, Splits, encode_file, find_splits
 from recurra.data.encode import token_type
 from recurra.data.splits import check_text, existing
 from recurra.errors import ConfigError, DataError
@@ -48,9 +48,10 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
     Raises: DataError for a text that cannot be used, ConfigError where nothing is left to validate on.
     """
     if tokenizer is not None and is_prepared(folder):
-        return _check(config, _read(folder, tokenizer))
+        return _read(folder, tokenizer)
     assert config.data is not None
     splits = find_splits(config.data, config.valid, config.test, config.valid_frac, config.test_frac)
+    _check_fractions(config, splits)
     if splits.valid is None:
         raise ConfigError("valid_frac=0: training needs a validation text to choose the best model; give --valid FILE")
     tokenizer = tokenizer or train_tokenizer(config, splits.train)
@@ -62,7 +63,16 @@ def prepare(config: LMConfig, folder: Path, tokenizer: Tokenizer | None = None) 
         if span is not None
     }
     _write_counts(folder, parts)
-    return _check(config, Text(tokenizer, parts["train"], parts["valid"], parts.get("test")))
+    return Text(tokenizer, parts["train"], parts["valid"], parts.get("test"))
+
+
+def _check_fractions(config: LMConfig, splits: Splits) -> None:
+    """Refuse a fraction where nothing is cut from the training text by it."""
+    for name, part in (("valid", splits.valid), ("test", splits.test)):
+        fraction, default = getattr(config, f"{name}_frac"), LMConfig.model_fields[f"{name}_frac"].default
+        if fraction not in (0, default) and (part is None or part.path != splits.train.path):
+            found = "there is a file for validation and none for the test" if part is None else f"{part.path} is there"
+            raise ConfigError(f"{name}_frac={fraction} has no effect: {found}; leave it out")
 
 
 def is_prepared(folder: Path) -> bool:
@@ -79,8 +89,8 @@ def encoded(path: Path, tokenizer: Tokenizer) -> Iterator[Part]:
 
 def _write_counts(folder: Path, parts: Mapping[str, Part]) -> None:
     counts = {
-        name: {"tokens": len(p.tokens), "characters": p.characters, "unknown": p.unknown, "lines": p.lines}
-        for name, p in parts.items()
+        name: {**{field.name: getattr(part, field.name) for field in fields(part)}, "tokens": len(part.tokens)}
+        for name, part in parts.items()
     }
     try:
         with written_aside(folder / COUNTS) as file:
@@ -104,11 +114,3 @@ def _read(folder: Path, tokenizer: Tokenizer) -> Text:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{folder}: damaged ({reason}); delete this folder, and the text is encoded anew") from None
-
-
-def _check(config: LMConfig, text: Text) -> Text:
-    """Refuse a text too short to train on: less than one window in each row."""
-    if config.mode == "stream":
-        window = config.batch_size * config.bptt
-        check_window(text.train.tokens, window, f"{config.bptt} steps in {config.batch_size} rows", "training text")
-    return text

@@ -25,7 +25,8 @@ class StreamJob:
     """Running text with carried state: truncated backpropagation through time, TBPTT(k1, k2).
 
     Every k1 steps (`bptt`) the weights are updated by the losses of these k1 steps, differentiated back through the
-    last k2 (`bptt_window`): Williams & Peng 1990. The carried state is that where the next window begins.
+    last k2 (`bptt_window`): Williams & Peng 1990. The carried state is that where the next window begins. (Masks that
+    are one for all steps, of recurrent and weight dropout, are drawn anew there.)
     """
 
     def __init__(self, config: LMConfig, model: LanguageModel, train: Part, evaluate: Callable[[], dict[str, float]],
@@ -38,8 +39,10 @@ class StreamJob:
 
     def loss(self, batch: Any, state: Any) -> BatchLoss:
         stop, steps = batch.start + len(batch.inputs), len(batch.inputs)
-        first = max(0, stop - self.window)  # where this window begins, and, from there, where the next one does
-        following = max(0, min(stop + self.config.bptt, self.batches.length) - self.window) - first
+        first, following = batch.start, steps  # where this window begins, and, from there, where the next one does
+        if self.window > self.config.bptt:
+            first = max(0, stop - self.window)
+            following = max(0, min(stop + self.config.bptt, self.batches.length) - self.window) - first
         inputs, targets = batch.inputs, batch.targets
         if first < batch.start:
             inputs, _ = self.batches.columns(first, stop)
@@ -119,7 +122,7 @@ def evaluate(
         f"perplexity_per_{unit}": math.exp(min(mean, 700.0)),  # exp(710) has no float
         "bits_per_character": nats / math.log(2) / characters,
         f"{unit}s": count,
-        "unknown_rate": part.unknown / count,
+        "unknown_rate": part.unknown_rate,
     }
     return metrics
 

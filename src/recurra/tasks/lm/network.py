@@ -23,12 +23,12 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
 
     Raises: ConfigError for options that the cell lacks or that contradict each other.
     """
+    width = _embedding_width(config)
     with torch.device(device):
-        stack = _stack(config, config.embedding_width or vocabulary)
         model = LanguageModel(
             vocabulary,
-            stack,
-            embedding_dim=config.embedding_width,
+            _stack(config, width or vocabulary),
+            embedding_dim=width,
             dropout=config.dropout,
             tie_weights=config.tie_weights,
         )
@@ -36,6 +36,17 @@ def build(config: LMConfig, vocabulary: int, device: torch.device | str = "cpu")
         for weight in (*model.output.parameters(), *(model.embedding.parameters() if model.embedding else ())):
             nn.init.uniform_(weight, -config.init_range, config.init_range)
     return model
+
+
+def _embedding_width(config: LMConfig) -> int:
+    """0 for one-hot input. Unset it is the first layer's, or what tied weights need: the stack's width."""
+    first = config.sizes[0] if config.sizes else config.hidden_size
+    if config.embedding == "one-hot" or config.embedding_dim is not None:
+        return config.embedding_dim or 0
+    if not config.tie_weights:
+        return first
+    with torch.device("meta"):
+        return _stack(config, first).output_size
 
 
 def _stack(config: LMConfig, input_size: int) -> Recurrent:

@@ -44,16 +44,6 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
         """What a token is called: "character", "word", "token" (bpe) or "byte"."""
         return UNITS[self.unit]
 
-    @property
-    def embedding_width(self) -> int:
-        """The embedding's width; 0 for one-hot input. Unset it is the first layer's, or what tied weights need."""
-        if self.embedding == "one-hot":
-            return 0
-        if self.embedding_dim is not None:
-            return self.embedding_dim
-        sizes = self.sizes or [self.hidden_size]
-        return sizes[-1] if self.tie_weights else sizes[0]
-
     @model_validator(mode="after")
     def _check_lm(self) -> Self:
         check_needs(self, {"bptt": ("mode", ("stream",)), "bptt_window": ("mode", ("stream",))})

@@ -16,7 +16,7 @@ from recurra.errors import ConfigError, DataError, FolderError
 from recurra.models.language_model import LanguageModel
 from recurra.models.weights import count_weights
 from recurra.tasks.lm.backward import Backward
-from recurra.tasks.lm.data import Part, encoded, prepare
+from recurra.tasks.lm.data import Part, encoded, is_prepared, prepare
 from recurra.tasks.lm.job import evaluate, line_end
 from recurra.tasks.lm.network import build, check_device
 from recurra.tasks.lm.options import LMConfig
@@ -83,10 +83,12 @@ class LanguageModelRun:
         with contextlib.ExitStack() as stack:
             if path is not None:
                 part: Part | None = stack.enter_context(encoded(Path(path), self.tokenizer))
-            else:
+            elif is_prepared(self.folder / "data"):
                 part = prepare(self.config, self.folder / "data", self.tokenizer).test
+            else:  # not from where the text once was: it may be another one by now
+                part = None
             if part is None:
-                raise DataError(f"{self.folder}: was trained without a test text; give a file to evaluate on")
+                raise DataError(f"{self.folder}: has no test text in its data folder; give a file to evaluate on")
             stack.enter_context(evaluating(self.model))
             stack.enter_context(enough_memory(self.device, "lower --batch-size"))
             return evaluate(self.model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
@@ -116,6 +118,8 @@ class LanguageModelRun:
         Raises: ConfigError for options out of range, DataError for a prompt of which nothing is known.
         """
         chosen = GenerationOptions.make(**options)
+        if on_text is not None and chosen.n > 1:
+            raise ConfigError(f"on_text: expected n=1, got n={chosen.n}; leave one of them out")
         if self.config.direction == "forward":
             return generate(self.model, self.tokenizer, prompt or "", chosen, start=self.start, on_text=on_text)
         backward: Any = Backward(self.tokenizer, chosen)

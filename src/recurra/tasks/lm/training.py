@@ -31,6 +31,8 @@ from recurra.training import (
 from recurra.training.checkpoint import checkpoint_paths
 from recurra.training.durable import write_text
 from recurra.training.memory import enough_memory
+from recurra.training.randomness import reproducible
+from recurra.training.tensor_files import load_weights
 
 DATA = "data"
 SAMPLE = 160  # tokens of the sample shown at each evaluation: two lines of a terminal
@@ -58,7 +60,7 @@ class LMTraining:
         with enough_memory(device, "lower --hidden-size, --num-layers or --vocabulary-size"):
             self.model = build(config, text.tokenizer.size).to(device)
         if base is not None:
-            self.model.load_state_dict(base.model.state_dict())
+            load_weights(self.model, base.model.state_dict(), base.folder)
         self.job = self._job()
 
     @classmethod
@@ -77,7 +79,7 @@ class LMTraining:
             training = cls(config, RunFolder(config.output_dir), text, base)
             # What was asked to be replaced is; a run from the saved options must ask again.
             write_text(aside / "config.yaml", config.model_copy(update={"overwrite": False}).to_yaml())
-            write_text(aside / TOKENIZER, json.dumps(text.tokenizer.to_json()))
+            text.tokenizer.save(aside / TOKENIZER)
         return training
 
     @classmethod
@@ -110,8 +112,17 @@ class LMTraining:
         for summary in (DataSummary(self._data_facts()), ModelSummary(self._model_facts())):
             self.folder.record(summary)
             yield summary
+        finished = None
         for event in train(self.job, self.config, self.folder, self.resumed):
-            yield self._finish(event) if isinstance(event, Finished) else event
+            if isinstance(event, Finished):
+                finished = event
+            else:
+                yield event
+        assert finished is not None
+        with self.folder.locked(), reproducible(self.config):  # after the training has let go of Ctrl-C
+            finished = self._finish(finished)
+        self.folder.record(finished)
+        yield finished
 
     def _job(self) -> Job:
         config, text = self.config, self.text
@@ -142,7 +153,7 @@ class LMTraining:
     def _model_facts(self) -> dict[str, Any]:
         stack, device = self.model.stack.stack, self.config.device
         return {
-            "cell": f"{stack.cell.name}{_options(stack.options)}, layers of {', '.join(map(str, stack.sizes))}",
+            "stack": stack.describe(),
             "weights": count_weights(self.model)["weights"],
             "device": device,
             "backend": explain(self.config.backend, device.partition(":")[0]),
@@ -158,11 +169,6 @@ class LMTraining:
         self.folder.write_metrics({**_read_json(self.folder.path / "metrics.json"), **parts})
         self.folder.write_text("README.md", model_card(run, parts, count_weights(run.model)))
         return Finished(parts, event.seconds, event.folder)
-
-
-def _options(options: tuple[tuple[str, Any], ...]) -> str:
-    given = [name if value is True else f"{name} {value}" for name, value in options if value]
-    return f" ({', '.join(given)})" if given else ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -185,9 +191,12 @@ def inherit(config: LMConfig, base: LMConfig) -> LMConfig:
 
     Raises: ConfigError where they say otherwise about what is fixed by the weights.
     """
+    for name in ("init_range", "forget_bias"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"{name} has no effect with init_from, whose weights are taken; leave it out")
     groups = LMConfig.groups()
     given = {name: getattr(config, name) for name in config.model_fields_set}
-    theirs = {name: getattr(base, name) for name in (*groups["Text"], *groups["Network"])}
+    theirs = {name: getattr(base, name) for name in (*groups["Text"], *groups["Network"], "dtype")}
     for name in (*OF_THIS_TRAINING, *base.replaced()):
         theirs.pop(name, None)
     for name in theirs.keys() & given.keys() - set(REGULARISATION):

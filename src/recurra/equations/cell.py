@@ -95,8 +95,6 @@ class Cell:
                 has = ", ".join(self.options) or "no options"
                 raise OptionError(f"cell '{self.name}' has no option '{name}'; it has: {has}")
             default = self.options[name]
-            if type(default) is int and type(value) is int:
-                continue
             if type(value) is not type(default) and not (type(default) is float and type(value) is int):
                 raise OptionError(
                     f"cell '{self.name}', option '{name}': expected {type(default).__name__} (default {default!r}), "

@@ -1,0 +1,13 @@
+// The parts of the Python module `recurra._native`, each in a file of its own.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace recurra {
+
+using namespace nanobind::literals;
+
+void bind_machine(nanobind::module_& m);
+void bind_code(nanobind::module_& m);
+
+}  // namespace recurra

@@ -1,0 +1,128 @@
+// A code over a sequence: stages before the loop on all rows at once, the loop with a share of the batch for each
+// thread, stages after it.
+#pragma once
+
+#include "sums.h"
+
+namespace recurra {
+namespace {
+
+// One thread's share of a loop: sequences [first, last).
+template <class T>
+class Loop {
+public:
+    Loop(const Execution<T>& e, int first, int last)
+        : e_(e), code_(*e.run.code), batch_(e.run.batch), first_(first), last_(last), here_(e, first, last) {}
+
+    void run() {
+        const bool reverse = e_.run.reverse;
+        for (int s = 0; s < batch_.steps; ++s) {
+            const int t = reverse ? batch_.steps - 1 - s : s;
+            const int rows = here_.rows(t);
+            if (rows <= 0) continue;
+            here_.resolve(t, s & 1, rows);
+            for (int k = 0; k < code_.stage_count[1]; ++k) run_stage(code_.stages[1][k], rows);
+            leave(reverse ? t - 1 : t + 1, rows);
+        }
+        for (int k = 0; k < code_.state_count; ++k) never_active(code_.states[k]);
+    }
+
+private:
+    void run_stage(const Stage& stage, int rows) {
+        if (stage.kind == StageKind::program)
+            run_program<T>(stage, here_.bases, here_.registers, code_.numbers, rows);
+        else
+            multiply_rows(e_, stage, here_.bases, rows);
+    }
+
+    // Rows whose last step this was leave their state behind.
+    void leave(int next, int rows) {
+        const bool more = next >= 0 && next < batch_.steps;
+        const int going = more ? here_.rows(next) : 0;
+        for (int k = 0; k < code_.state_count; ++k) {
+            const State& state = code_.states[k];
+            const Base<T>& from = here_.bases[state.next.slot];
+            const Slot& final = code_.slots[state.final];
+            T* to = e_.buffers[final.buffer] + first_ * static_cast<std::ptrdiff_t>(final.width);
+            for (int r = going > 0 ? going : 0; r < rows; ++r)
+                std::memcpy(to + r * static_cast<std::ptrdiff_t>(final.width),
+                            from.p + state.next.column + r * from.stride, sizeof(T) * final.width);
+        }
+    }
+
+    // Sequences without a step keep the state they came with.
+    void never_active(const State& state) {
+        const int width = code_.slots[state.final].width;
+        const T* from = e_.buffers[code_.slots[state.initial].buffer];
+        T* to = e_.buffers[code_.slots[state.final].buffer];
+        const int active = batch_.steps > 0 ? static_cast<int>(batch_.active[0]) : 0;
+        for (int r = first_ > active ? first_ : active; r < last_; ++r)
+            std::memcpy(to + r * static_cast<std::ptrdiff_t>(width), from + r * static_cast<std::ptrdiff_t>(width),
+                        sizeof(T) * width);
+    }
+
+    const Execution<T>& e_;
+    const Code& code_;
+    const Batch& batch_;
+    const int first_, last_;
+    Resolver<T> here_;
+};
+
+// Sequences [share(k), share(k + 1)) of `shares` with about as many steps each.
+inline int share_begin(const Batch& batch, int shares, int k) {
+    if (k <= 0) return 0;
+    if (k >= shares || batch.steps == 0) return batch.batch;
+    const std::int64_t rows = batch.offset[batch.steps];
+    std::int64_t before = 0;
+    int t = batch.steps;
+    for (int r = 0; r < batch.batch;
+         ++r) {  // longest first: r has as many steps as there are steps with more than r rows
+        while (t > 0 && batch.active[t - 1] <= r) --t;
+        if (2 * before + t > 2 * rows * k / shares) return r;
+        before += t;
+    }
+    return batch.batch;
+}
+
+// The loops of several runs, which do not depend on each other, as one set of tasks.
+template <class T>
+void run_loops(const Execution<T>* executions, int count) {
+    double work = 0;
+    int most = 0;
+    for (int k = 0; k < count; ++k) {
+        const Batch& batch = executions[k].run.batch;
+        work += executions[k].run.code->work[1] * static_cast<double>(batch.offset[batch.steps]);
+        most = batch.batch > most ? batch.batch : most;
+    }
+    const int team = work > least_work ? threads() : 1;
+    int shares = count >= team ? 1 : team / count;
+    shares = shares < most ? shares : most > 0 ? most : 1;
+    auto task = [&](int index) {
+        const Execution<T>& e = executions[index / shares];
+        const int first = share_begin(e.run.batch, shares, index % shares);
+        const int last = share_begin(e.run.batch, shares, index % shares + 1);
+        if (first < last) Loop<T>(e, first, last).run();
+    };
+    if (team == 1)
+        for (int k = 0; k < count * shares; ++k) task(k);
+    else
+        parallel_for(count * shares, task);
+}
+
+// Runs that do not depend on each other (the directions of a layer).
+template <class T>
+void run_codes(const Run* runs, int count) {
+    ptrdiff_t bytes = aligned(static_cast<ptrdiff_t>(sizeof(Execution<T>)) * count);
+    for (int k = 0; k < count; ++k) bytes += own_bytes<T>(runs[k]);
+    char* at = static_cast<char*>(scratch(Scratch::buffers, static_cast<std::size_t>(bytes)));
+    Execution<T>* executions = reinterpret_cast<Execution<T>*>(at);
+    at += aligned(static_cast<ptrdiff_t>(sizeof(Execution<T>)) * count);
+    for (int k = 0; k < count; ++k) at = open_run(executions[k], runs[k], at);
+    for (int k = 0; k < count; ++k) run_outside(executions[k], 0);
+    pack_loops(executions, count);
+    run_loops(executions, count);
+    for (int k = 0; k < count; ++k) run_outside(executions[k], 2);
+}
+
+}  // namespace
+}  // namespace recurra

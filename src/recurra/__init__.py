@@ -9,9 +9,16 @@ __version__ = "0.1.0.dev0"
 
 # Where each public name lives. It is imported on first use, so that `import recurra` and every `--help`
 # answer without loading torch.
-_HOMES = {"train": "recurra.tasks", "load": "recurra.tasks", "nn": "recurra.nn", "cell": "recurra.cells"}
+_HOMES = {
+    "train": "recurra.tasks",
+    "load": "recurra.tasks",
+    "nn": "recurra.nn",
+    "cell": "recurra.cells",
+    "get_num_threads": "recurra.backends",
+    "set_num_threads": "recurra.backends",
+}
 
-__all__ = ["__version__", "cell", "load", "nn", "train"]
+__all__ = ["__version__", "cell", "get_num_threads", "load", "nn", "set_num_threads", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -58,3 +58,7 @@ class Call:
     def named(self, tensors: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
         """`tensors`, in the order of `names`, by (kind, name)."""
         return dict(zip(self.names, tensors, strict=True))
+
+
+Job = tuple[Call, Sequence[Tensor]]
+"""A call and its tensors, in the order of `Call.names`."""

@@ -8,21 +8,39 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from recurra.backends import reference
-from recurra.backends.call import Call
+from recurra.backends import extension, reference
+from recurra.backends.call import Job
 from recurra.errors import BackendError
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to run plans. `unavailable` says why it cannot run on a device ("cpu", "cuda"), or None where it can."""
+    """A way to run plans: jobs that do not depend on each other (a layer's directions), each giving its output [N, W]
+    and final states [B, W]. `unavailable` says why it cannot run on a device ("cpu", "cuda"), or None where it can."""
 
     name: str
-    run: Callable[[Call, Sequence[Tensor]], tuple[Tensor, ...]]
+    run: Callable[[Sequence[Job]], list[tuple[Tensor, ...]]]
     unavailable: Callable[[str], str | None]
 
 
-BACKENDS: dict[str, Backend] = {"reference": Backend("reference", reference.run, lambda device: None)}
+def _run_reference(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
+    return [reference.run(call, tensors) for call, tensors in jobs]
+
+
+def _run_native(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
+    from recurra.backends.native.run import run  # needs the extension, which need not be there
+
+    return run(jobs)
+
+
+def _native_unavailable(device: str) -> str | None:
+    return extension.unavailable() if device == "cpu" else "it runs on the CPU only"
+
+
+BACKENDS: dict[str, Backend] = {
+    "native": Backend("native", _run_native, _native_unavailable),
+    "reference": Backend("reference", _run_reference, lambda device: None),
+}
 """By name, the fastest first."""
 
 

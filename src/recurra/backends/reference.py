@@ -64,7 +64,7 @@ class _Scan(torch.autograd.Function):
         call, count = ctx.call, len(ctx.call.names)
         saved = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted: autograd through the loop has it
-            return (None, *_differentiable(call, saved[:count], gradients, ctx.needs_input_grad[1:]))
+            return (None, *differentiable(call, saved[:count], gradients, ctx.needs_input_grad[1:]))
         found = _gradients(
             call, ctx.plans, saved[:count], _regrouped(call.layout, saved[count:], ctx.counts), gradients
         )
@@ -89,7 +89,7 @@ def _regrouped(layout: Layout, flat: Sequence[Tensor], counts: Sequence[int | No
     return kept
 
 
-def _differentiable(
+def differentiable(
     call: Call, tensors: Sequence[Tensor], gradients: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     outputs = _forward(call, tensors)

@@ -36,7 +36,7 @@ def choose_kept(forward: Graph, reads: Iterable[Node]) -> list[Node]:
             free = {v for name in (*held, *chosen) for v in forward.states[name]} | {output}
             cost, cut = _minimum_cut(needed, set(reads), free)
             cost += sum(forward.states[name][0].width or 0 for name in chosen)
-            if best is None or cost < best[0]:
+            if best is None or cost <= best[0]:  # at equal cost the states themselves: less is computed again
                 best = cost, [n for n in needed if n in cut or (n in free and not _given(n))]
     assert best is not None
     return best[1]

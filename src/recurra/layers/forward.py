@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
-from recurra.backends import Call, choose
+from recurra.backends import Call, Job, choose
 from recurra.equations import Form, Traced
 from recurra.equations.graph import Node, Rate
 from recurra.equations.plans import traced
@@ -59,14 +59,15 @@ def _run_layers(
     below, outputs, finals = source, [], []
     for layer in range(stack.num_layers):
         entering = torch.cat([source, below], -1) if layer and stack.skip else below
-        directions = []
-        for direction in range(stack.directions):
-            index = layer * stack.directions + direction
-            one = _OneRun(stack, layer, bool(direction), training)
-            output, final = one.run(weights[index], entering, state[index], batch)
-            directions.append(output)
-            finals.append(final)
-        below = torch.cat(directions, -1) if len(directions) > 1 else directions[0]
+        index = layer * stack.directions
+        runs = [
+            _OneRun(stack, layer, bool(direction), training, batch).open(weights[index + direction], entering, begin)
+            for direction, begin in enumerate(state[index : index + stack.directions])
+        ]
+        made = choose(stack.backend, entering.device.type).run([one.job for one in runs])
+        closed = [one.close(*tensors) for one, tensors in zip(runs, made, strict=True)]
+        finals += [final for _, final in closed]
+        below = torch.cat([output for output, _ in closed], -1) if len(closed) > 1 else closed[0][0]
         if stack.residual and below.shape[-1] == entering.shape[-1]:
             below = below + entering
         outputs.append(below)
@@ -75,51 +76,50 @@ def _run_layers(
     return (torch.cat(outputs, -1) if stack.skip else below), finals
 
 
-@dataclass(frozen=True)
+@dataclass
 class _OneRun:
-    """One layer in one direction."""
+    """One layer in one direction: `open` makes the job that a backend runs, `close` reads what it gave."""
 
     stack: Stack
     layer: int
     reverse: bool
     training: bool
+    batch: Batch
+    chains: Chains | None = None
 
-    def run(
-        self, weights: Mapping[str, Tensor], entering: Tensor, begin: States, batch: Batch
-    ) -> tuple[Tensor, States]:
-        """Packed output, and final states in the caller's order of sequences."""
-        rates = {name: further.rate for name, further in batch.inputs.items()}
+    def open(self, weights: Mapping[str, Tensor], entering: Tensor, begin: States) -> _OneRun:
+        """Take in packed rows, and initial states in the caller's order of sequences."""
+        rates = {name: further.rate for name, further in self.batch.inputs.items()}
         form = self.stack.form(self.layer, self.training, rates)
         known = traced(self.stack.cell, form)
         if self.training and self.stack.weight_dropout:
             weights = _drop_weights(known, weights, self.stack.weight_dropout)
-        batch = self._with_masks(known, batch, entering)
-        if self.stack.dilation[self.layer] == 1:
-            return self._run_cell(form, known, weights, entering, begin, batch)
-        chains = Chains(batch.packing, self.stack.dilation[self.layer], self.reverse, entering.device)
-        begin = {name: chains.begin(value) for name, value in begin.items()}
-        output, final = self._run_cell(form, known, weights, chains.split(entering), begin, batch.split(chains))
-        return chains.join(output), {name: chains.end(value) for name, value in final.items()}
+        self.batch = self._with_masks(known, self.batch, entering)
+        dilation = self.stack.dilation[self.layer]
+        if dilation > 1:
+            chains = Chains(self.batch.packing, dilation, self.reverse, entering.device)
+            begin = {name: chains.begin(value) for name, value in begin.items()}
+            entering, self.batch, self.chains = chains.split(entering), self.batch.split(chains), chains
+        self.job = self._job(form, known, weights, entering, begin)
+        return self
 
-    def _run_cell(
-        self,
-        form: Form,
-        known: Traced,
-        weights: Mapping[str, Tensor],
-        entering: Tensor,
-        begin: States,
-        batch: Batch,
-    ) -> tuple[Tensor, States]:
-        packing = batch.packing
+    def _job(self, form: Form, known: Traced, weights: Mapping[str, Tensor], entering: Tensor, begin: States) -> Job:
+        packing = self.batch.packing
         tensors = {("input", "x"): entering}
-        for name, further in batch.inputs.items():
+        for name, further in self.batch.inputs.items():
             per_step = further.rate is Rate.STEP
             tensors["input", name] = further.values if per_step else packing.sort(further.values)
         tensors |= {("state", name): packing.sort(begin[name]) for name in self.stack.cell.states}
         tensors |= {("weight", name): weights[name] for name in known.weights}
-        call = Call(self.stack.cell, form, packing.layout, self.reverse, tuple(tensors))
-        output, *finals = choose(self.stack.backend, entering.device.type).run(call, list(tensors.values()))
-        return output, {name: packing.unsort(v) for name, v in zip(self.stack.cell.states, finals, strict=True)}
+        return Call(self.stack.cell, form, packing.layout, self.reverse, tuple(tensors)), list(tensors.values())
+
+    def close(self, output: Tensor, *finals: Tensor) -> tuple[Tensor, States]:
+        """Packed output, and final states in the caller's order of sequences."""
+        unsort = self.batch.packing.unsort
+        final = {name: unsort(value) for name, value in zip(self.stack.cell.states, finals, strict=True)}
+        if self.chains is None:
+            return output, final
+        return self.chains.join(output), {name: self.chains.end(value) for name, value in final.items()}
 
     def _with_masks(self, known: Traced, batch: Batch, like: Tensor) -> Batch:
         """The masks that zoneout and recurrent dropout read, as further inputs."""

@@ -7,7 +7,7 @@ from recurra.tasks.lm import LMConfig
 
 WRONG = [
     ("trian lm", "unknown command 'trian'; did you mean 'train'?"),
-    ("xx", "unknown command 'xx'; known: train, evaluate, generate, score, complete, summary"),
+    ("xx", "unknown command 'xx'; known: train, evaluate, generate, score, complete, summary, bench, doctor"),
     ("train llm", "unknown command 'llm'; did you mean 'lm'?"),
     ("train lm c.txt --hiden-size 3", "unknown option '--hiden-size'; did you mean '--hidden-size'?"),
     ("train lm c.txt --hiden-size=3", "unknown option '--hiden-size'; did you mean '--hidden-size'?"),

@@ -12,7 +12,7 @@ from recurra.cli.docs import command_line_page
 from recurra.config import GenerationOptions, StackOptions
 from recurra.tasks.lm import LMConfig
 
-VERBS = ["", "train", "train lm", "evaluate", "generate", "score", "complete", "summary"]
+VERBS = ["", "train", "train lm", "evaluate", "generate", "score", "complete", "summary", "bench", "doctor"]
 SLOWEST = 2.0
 """Seconds. The aim is 0.3 on an idle machine, where torch alone takes longer to import than this allows."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from recurra import __version__
-from recurra.cli import trained, training
+from recurra.cli import bench, doctor, trained, training
 from recurra.config import nearest
 from recurra.errors import RecurraError
 
@@ -28,12 +28,14 @@ app = App(
     result_action="return_value",
 )
 app.command(training.app)
-VERBS: list[Callable[..., None]] = [
+VERBS: list[Callable[..., int | None]] = [
     trained.evaluate,
     trained.generate,
     trained.score,
     trained.complete,
     trained.summary,
+    bench.bench,
+    doctor.doctor,
 ]
 for place, verb in enumerate(VERBS, start=1):
     app.command(App(name=verb.__name__, default_command=verb, sort_key=place))
@@ -42,16 +44,16 @@ for place, verb in enumerate(VERBS, start=1):
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command in `words` (sys.argv's, if None) and return its exit code.
 
-    0: done. 1: the reader of the output went away. 2: an error, told in one line on stderr; with
-    RECURRA_TRACEBACK=1 in the environment it is raised instead. 130: interrupted. SIGTERM raises SystemExit(143), so
-    that what is half made is cleared away.
+    0: done. 1: the reader of the output went away, or `doctor` found something wrong. 2: an error, told in one line
+    on stderr; with RECURRA_TRACEBACK=1 in the environment it is raised instead. 130: interrupted. SIGTERM raises
+    SystemExit(143), so that what is half made is cleared away.
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         with _orderly_end():
-            app(sys.argv[1:] if words is None else list(words))
+            code = app(sys.argv[1:] if words is None else list(words))
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -63,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         print(f"recurra: {message(error)}", file=sys.stderr)
         return 2
-    return 0
+    return int(code or 0)
 
 
 @contextmanager

@@ -6,4 +6,5 @@ NB_MODULE(_native, m) {
     m.doc() = "The compiled part of recurra's native backend.";
     recurra::bind_machine(m);
     recurra::bind_code(m);
+    recurra::bind_stream(m);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "code.h"
+#include "step.h"
 
 namespace recurra {
 
@@ -9,6 +10,8 @@ struct Kernels {
     const char* name;  // of the instruction set
     void (*run_f32)(const Run* runs, int count);
     void (*run_f64)(const Run* runs, int count);
+    StepKernels step_f32, step_f64;
+    double (*multiply_add)(long loops);  // see limit.h
 };
 
 }  // namespace recurra

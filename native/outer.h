@@ -15,12 +15,17 @@ struct Segment {
     int rows;
 };
 
-// Rows summed in registers before they are added to C: bounds the error's growth and what is packed at a time.
-constexpr int outer_depth = 384;
+// Rows summed in registers before they are added to C, which bounds the error's growth: as many as let B's part stay in
+// L2, within these limits. Fewer and C is read and written too often.
+constexpr int least_depth = 320, most_depth = 384;
 // Rows of C whose part of A is packed at a time.
 constexpr int outer_rows = tile_rows * 16;
-// Bytes of B packed at a time: half of the usual 1 MB of L2.
-constexpr std::size_t outer_bytes = 512 * 1024;
+// Bytes of B packed at a time: with the part of A less than the usual 1 MB of L2.
+constexpr std::size_t outer_bytes = 640 * 1024;
+
+// How many rows ahead the gathering fetches: rows lie so far apart that nothing else foresees them, and waiting for
+// them was 15 % of all time.
+constexpr int rows_ahead = 16;
 
 // Where to go on reading the segments.
 template <class T>
@@ -29,16 +34,34 @@ struct Place {
     int row;
 };
 
+// The next row, which must be there.
+template <class T>
+inline const Segment<T>& next_row(Place<T>& at) {
+    for (; at.row == at.segment->rows; ++at.segment) at.row = 0;
+    ++at.row;
+    return *at.segment;
+}
+
+// Advances by `depth` rows.
+template <class T>
+void skip(Place<T>& at, int depth) {
+    for (int left; depth > (left = at.segment->rows - at.row); ++at.segment, at.row = 0) depth -= left;
+    at.row += depth;
+}
+
 // Copies columns [n0, n1) of `depth` rows into panels of WIDTH columns, [depth][WIDTH] each, panel_step apart.
 template <class T, int WIDTH>
 void gather(T* panels, std::ptrdiff_t panel_step, Place<T> at, int depth, const T* Segment<T>::* operand,
             std::ptrdiff_t stride, int n0, int n1) {
-    for (int k = 0; k < depth; ++k, ++at.row) {
-        for (; at.row == at.segment->rows; ++at.segment) at.row = 0;
-        const T* from = at.segment->*operand + at.row * stride;
+    for (int k = 0; k < depth; ++k) {
+        const T* from = next_row(at).*operand + (at.row - 1) * stride;
         T* to = panels + k * WIDTH;
         int n = n0;
-        for (; n + WIDTH <= n1; n += WIDTH, to += panel_step) std::memcpy(to, from + n, WIDTH * sizeof(T));
+        for (; n + WIDTH <= n1; n += WIDTH, to += panel_step) {
+            for (int j = 0; j < WIDTH; j += line_bytes / static_cast<int>(sizeof(T)))
+                __builtin_prefetch(from + rows_ahead * stride + n + j);
+            std::memcpy(to, from + n, WIDTH * sizeof(T));
+        }
         if (n == n1) continue;
         for (int j = 0; j < WIDTH; ++j) to[j] = n + j < n1 ? from[n + j] : T(0);
     }
@@ -62,40 +85,43 @@ void add_block(const T* a, std::ptrdiff_t a_step, const T* b, std::ptrdiff_t b_s
     }
 }
 
-// Advances by `depth` rows.
+// How the product is cut: `count` blocks of at most `depth` rows, `panels` panels of B at a time.
+struct Cut {
+    int count, depth, panels;
+};
+
 template <class T>
-void skip(Place<T>& at, int depth) {
-    while (depth > 0) {
-        const int left = at.segment->rows - at.row;
-        const int step = left < depth ? left : depth;
-        at.row += step;
-        depth -= step;
-        if (depth > 0) at = {at.segment + 1, 0};
-    }
+Cut cut_outer(std::int64_t rows, int columns) {
+    const int wide = panel_count<T>(columns);
+    const int fit_rows = static_cast<int>(outer_bytes / (sizeof(T) * wide * PANEL<T>));
+    const int limit = fit_rows < least_depth ? least_depth : fit_rows > most_depth ? most_depth : fit_rows;
+    const int count = static_cast<int>((rows + limit - 1) / limit);
+    const int depth = static_cast<int>((rows + count - 1) / count);
+    const int fit = static_cast<int>(outer_bytes / (sizeof(T) * depth * PANEL<T>));
+    return {count, depth, wide < fit ? wide : fit > 0 ? fit : 1};
 }
 
 // C[m0:m1, n0:n1] = (accumulate ? C : 0) + the sum over the segments' rows r of a[r][m] * b[r][n].
 template <class T>
 void outer(const Segment<T>* segments, int count, std::ptrdiff_t a_stride, std::ptrdiff_t b_stride, int m0, int m1,
            int n0, int n1, T* c, std::ptrdiff_t c_stride, bool accumulate) {
+    if (m0 >= m1 || n0 >= n1) return;
     std::int64_t total = 0;
     for (int s = 0; s < count; ++s) total += segments[s].rows;
-    if (total == 0 && !accumulate)
-        for (int m = m0; m < m1; ++m) std::memset(c + m * c_stride + n0, 0, (n1 - n0) * sizeof(T));
-    if (m0 >= m1 || n0 >= n1 || total == 0) return;
-    const int blocks = static_cast<int>((total + outer_depth - 1) / outer_depth);
-    const int most = static_cast<int>((total + blocks - 1) / blocks);
-    const int wide = panel_count<T>(n1 - n0);
-    const int fit = static_cast<int>(outer_bytes / (sizeof(T) * most * PANEL<T>));
-    const int panels = wide < fit ? wide : fit > 0 ? fit : 1;
-    const std::ptrdiff_t a_step = most * tile_rows + 64 / sizeof(T), b_step = most * PANEL<T> + 64 / sizeof(T);
-    T* b = static_cast<T*>(scratch(Scratch::panels, b_step * panels * sizeof(T)));
+    if (total == 0) {
+        for (int m = m0; m < m1 && !accumulate; ++m) std::memset(c + m * c_stride + n0, 0, (n1 - n0) * sizeof(T));
+        return;
+    }
+    const Cut cut = cut_outer<T>(total, n1 - n0);
+    constexpr std::ptrdiff_t LINE = line_bytes / sizeof(T);  // keeps panels from the same sets of the cache
+    const std::ptrdiff_t a_step = std::ptrdiff_t{cut.depth} * tile_rows + LINE, b_step = cut.depth * PANEL<T> + LINE;
+    T* b = static_cast<T*>(scratch(Scratch::panels, b_step * cut.panels * sizeof(T)));
     T* a = static_cast<T*>(scratch(Scratch::panels2, a_step * (outer_rows / tile_rows) * sizeof(T)));
     Place<T> at = {segments, 0};
-    for (int k = 0; k < blocks; ++k) {
-        const int depth = static_cast<int>(total * (k + 1) / blocks - total * k / blocks);
-        for (int n = n0; n < n1; n += panels * PANEL<T>) {
-            const int n_end = n1 - n < panels * PANEL<T> ? n1 : n + panels * PANEL<T>;
+    for (int k = 0; k < cut.count; ++k) {
+        const int depth = static_cast<int>(total * (k + 1) / cut.count - total * k / cut.count);
+        for (int n = n0; n < n1; n += cut.panels * PANEL<T>) {
+            const int n_end = n1 - n < cut.panels * PANEL<T> ? n1 : n + cut.panels * PANEL<T>;
             gather<T, PANEL<T>>(b, b_step, at, depth, &Segment<T>::b, b_stride, n, n_end);
             for (int m = m0; m < m1; m += outer_rows) {
                 const int m_end = m1 - m < outer_rows ? m1 : m + outer_rows;

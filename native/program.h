@@ -2,7 +2,7 @@
 #pragma once
 
 #include "code.h"
-#include "math.h"
+#include "elementary.h"
 #include "simd.h"
 
 namespace recurra {

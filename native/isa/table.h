@@ -3,11 +3,13 @@
 #pragma once
 
 #include "../kernels.h"
+#include "../limit.h"
 #include "../sequence.h"
+#include "../stream.h"
 
 namespace recurra {
 
 extern const Kernels RECURRA_TABLE;
-const Kernels RECURRA_TABLE = {RECURRA_NAME, run_codes<float>, run_codes<double>};
+const Kernels RECURRA_TABLE = {RECURRA_NAME, run_codes<float>, run_codes<double>, step_kernels<float>, step_kernels<double>, multiply_add};
 
 }  // namespace recurra

@@ -1,7 +1,7 @@
 // Every float through the float functions of math.h, against double references. Prints the largest distance of each
 // function from the correctly rounded value, in units in the last place, and the largest from the true value with its
 // argument; fails where the first is above 2. Takes a minute or two per function.
-#include "math.h"
+#include "elementary.h"
 
 #include <cmath>
 #include <cstdio>

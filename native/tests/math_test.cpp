@@ -1,7 +1,7 @@
 // The functions of math.h against long double references: random numbers of all magnitudes, special values, every lane.
 // Prints the largest distance of each function from the correctly rounded value, which has a bound, and from the true
 // value, in units in the last place.
-#include "math.h"
+#include "elementary.h"
 
 #include <cmath>
 #include <cstdio>

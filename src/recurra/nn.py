@@ -3,7 +3,7 @@
 Swapping is one import, and weights load both ways. After torch's arguments each module takes keywords: `cell`
 (another cell under this face), the equation options of the cell (`peephole=True`) and the wrapper options of
 `recurra.layers.recurrent.Recurrent`: sizes, recurrent_dropout, zoneout, weight_dropout, residual, skip, dilation,
-backend.
+recompute, backend.
 
 Weights: `p.W_ih` of the equations is `weight_ih_l0`, `p.b_hh` is `bias_hh_l0`, other names stay. The bias `p.b` is the
 sum of `bias_ih` and `bias_hh`, which are both held, as torch does. All start from torch's distribution, drawn in
@@ -45,7 +45,8 @@ class LSTM(RNNBase):
         device, dtype: of the weights.
         cell: another cell under this face, by name or as a `Cell`.
         options: equation options of the cell (peephole, coupled, layer_norm, ...) and wrapper options of `Recurrent`
-            (sizes, recurrent_dropout, zoneout, weight_dropout, residual, skip, dilation, backend).
+            (sizes, recurrent_dropout, zoneout, weight_dropout, residual, skip, dilation, recompute,
+            backend).
 
     Shapes: see `recurra.layers.torch_face.RNNBase`.
 

@@ -60,6 +60,7 @@ class Writer:
     name: str
     values: dict[str, int | None]
     wide: int
+    factor: int
     lines: list[str] = field(default_factory=list)
     matrices: dict[str, tuple[int, int]] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
@@ -157,7 +158,7 @@ class Writer:
     def add_concat(self, a: str, width: int) -> None:
         rest = [self.pick("row") for _ in range(self.random.choice([1, 1, 2]))]
         whole = width + sum(self.values[b] or 0 for b in rest)
-        if whole > 12:
+        if whole > 12 * self.factor:
             return
         self.merges = self.merges or any(n[-1] in "abcd" for n in (a, *rest))
         self.let(f"concat({', '.join((a, *rest))})", whole)
@@ -220,10 +221,10 @@ def make_cell(name: str, source: str, sizes: dict[str, int | str]) -> Cell:
     return Cell(scope[name], "random", {}, sizes)
 
 
-def draw(seed: int) -> Example:
-    """The example of this number."""
+def draw(seed: int, factor: int = 1) -> Example:
+    """The example of this number, `factor` times as wide; with a factor above 1 in a larger batch."""
     rng = random.Random(seed)
-    sizes = {"input_size": rng.choice([1, 2, 3, 4]), "hidden_size": rng.choice([1, 2, 4, 4])}
+    sizes = {"input_size": factor * rng.choice([1, 2, 3, 4]), "hidden_size": factor * rng.choice([1, 2, 4, 4])}
     hidden = sizes["hidden_size"]
     widths: dict[str, int | None] = {"x": sizes["input_size"]}
     states = ["h", "c", "m"][: rng.choice([1, 2, 3])]
@@ -231,18 +232,18 @@ def draw(seed: int) -> Example:
     for state in states:
         widths[state] = hidden
         if rng.random() < 0.2:
-            widths[state] = stated[state] = rng.choice([1, 2, 3])
-    kinds = {"u": (2, Rate.STEP), "k": (None, Rate.STEP), "q": (hidden, Rate.SEQUENCE), "n": (None, Rate.SEQUENCE)}
+            widths[state] = stated[state] = factor * rng.choice([1, 2, 3])
+    kinds = {"u": (2 * factor, Rate.STEP), "k": (None, Rate.STEP), "q": (hidden, Rate.SEQUENCE), "n": (None, Rate.SEQUENCE)}
     inputs = [(name, *kinds[name]) for name in kinds if rng.random() < 0.2]
     widths |= {name: width for name, width, _ in inputs}
-    writer = Writer(rng, f"random_cell_{seed}", widths, rng.choice([1, 2, 4]) * hidden)
+    writer = Writer(rng, f"random_cell_{seed}", widths, rng.choice([1, 2, 4]) * hidden, factor)
     for _ in range(rng.randint(1, 12)):
         writer.add(rng.choice(OPERATIONS))
     returned = _returned(writer, states)
     source = writer.source(returned, states, [name for name, *_ in inputs])
     cell = make_cell(writer.name, source, stated)
     form = _form(rng, sizes, writer, returned, tuple(inputs))
-    return _batch(rng, seed, source, cell, form)
+    return _batch(rng, seed, source, cell, form, factor)
 
 
 def _returned(writer: Writer, states: list[str]) -> dict[str, str]:
@@ -275,9 +276,11 @@ def _form(
     return Form(**sizes, inputs=inputs, zoneout=zoneout, recurrent_dropout=dropout, training=rng.random() < 0.7)
 
 
-def _batch(rng: random.Random, seed: int, source: str, cell: Cell, form: Form) -> Example:
+def _batch(rng: random.Random, seed: int, source: str, cell: Cell, form: Form, factor: int) -> Example:
     traced = trace(cell, form)
     batch, steps = rng.choice([1, 2, 3, 4]), rng.choice([1, 2, 3, 5])
+    if factor > 1:
+        batch, steps = rng.choice([1, 2, 3, 9, 19, 40]), rng.choice([1, 2, 5, 9])
     lengths = sorted((rng.choice([0, 1, steps, rng.randint(0, steps)]) for _ in range(batch)), reverse=True)
     lengths = [steps] * batch if rng.random() < 0.4 else lengths
     generator = torch.Generator().manual_seed(seed)
@@ -290,13 +293,13 @@ def _batch(rng: random.Random, seed: int, source: str, cell: Cell, form: Form) -
     if (
         form.recurrent_dropout and form.training
     ):  # alike for one width: the oracle need not know which operand has which
-        masks = {width: (normal(batch, width) > -0.5).double() / 0.7 for width in range(1, 17)}
+        masks = {width: (normal(batch, width) > -0.5).double() / 0.7 for width in range(1, 16 * factor + 1)}
     for name, node in traced.masks.items():
         assert node.width is not None
         zoneout = name.startswith("zoneout")
         tensors["input", name] = (normal(sum(lengths), node.width) > -0.5).double() if zoneout else masks[node.width]
     for name, shape in traced.weights.items():
-        tensors["weight", name] = normal(*shape) * 0.6
+        tensors["weight", name] = normal(*shape) * (0.6 / factor**0.5 if len(shape) == 2 else 0.6)
     free = [key for key in tensors if not key[1].startswith("recurrent_dropout")]
     chance = rng.choice([1.0, 1.0, 0.5])
     wanted = frozenset(key for key in free if rng.random() < chance) or frozenset({("input", "x")})

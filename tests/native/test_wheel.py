@@ -19,15 +19,22 @@ PARTS = ["CMakeLists.txt", "pyproject.toml", "README.md", "native", "src"]
 RUNTIMES = re.compile(r"gomp|omp5|libomp|libtorch", re.IGNORECASE)
 
 
-def wheel(folder, **environment):
-    """The wheel of a copy of the sources, so that nothing built before is in its way, unpacked into a folder."""
-    source = folder / "source"
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the sources, so that nothing built before is in the way."""
+    folder = tmp_path / "source"
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        (source / part).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / part, source / part)
-    for built in source.glob("src/recurra/_native*.so"):
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / part, folder / part)
+    for built in folder.glob("src/recurra/_native*.so"):
         built.unlink()
+    return folder
+
+
+def wheel(source, **environment):
+    """The wheel, unpacked into a folder."""
+    folder = source.parent
     command = [
         sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index",
         "--wheel-dir", str(folder), str(source),
@@ -49,8 +56,8 @@ def doctor(unpacked):
     )  # fmt: skip
 
 
-def test_a_wheel_brings_the_extension_and_no_runtime(tmp_path, native):
-    unpacked = wheel(tmp_path)
+def test_a_wheel_brings_the_extension_and_no_runtime(source, native):
+    unpacked = wheel(source)
     libraries = [path for path in unpacked.rglob("*") if ".so" in path.name]
     assert [path.name for path in libraries] == [Path(native.__file__).name]
     needed = subprocess.run(["readelf", "--dynamic", libraries[0]], capture_output=True, text=True, check=True).stdout
@@ -60,8 +67,8 @@ def test_a_wheel_brings_the_extension_and_no_runtime(tmp_path, native):
     assert "native on cpu: available" in result.stdout
 
 
-def test_without_a_compiler_it_installs_and_says_so(tmp_path):
-    unpacked = wheel(tmp_path, CXX="/nonexistent/c++")
+def test_without_a_compiler_it_installs_and_says_so(source):
+    unpacked = wheel(source, CXX="/nonexistent/c++")
     assert not [path for path in unpacked.rglob("*") if ".so" in path.name]
     result = doctor(unpacked)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -69,6 +76,8 @@ def test_without_a_compiler_it_installs_and_says_so(tmp_path):
     assert "recurra computes in plain PyTorch: the compiled extension is missing" in result.stderr
 
 
-def test_a_compile_error_stays_an_error(tmp_path):
-    with pytest.raises(AssertionError, match="no_such_header"):
-        wheel(tmp_path, CXXFLAGS="-include no_such_header.h")
+def test_a_compile_error_stays_an_error(source):
+    with (source / "native" / "cpu.cpp").open("a") as file:
+        file.write("#error on purpose\n")
+    with pytest.raises(AssertionError, match="#error on purpose"):
+        wheel(source)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recurra.equations.cell import Cell
+from recurra.equations.graph import Rate
 from recurra.equations.trace import Form
 
 
@@ -54,6 +55,11 @@ class Call:
     layout: Layout
     reverse: bool
     names: tuple[tuple[str, str], ...]
+
+    def per_step(self, name: str) -> bool:
+        """Whether an input has rows for every step (x has), or one for each sequence."""
+        rates = {given: rate for given, _, rate in self.form.inputs}
+        return rates.get(name, Rate.STEP).per_step and not name.startswith("recurrent_dropout.")
 
     def named(self, tensors: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
         """`tensors`, in the order of `names`, by (kind, name)."""

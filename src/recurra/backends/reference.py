@@ -27,7 +27,7 @@ def run(call: Call, tensors: Sequence[Tensor], gradient: str = "derived") -> tup
         gradient: "derived" or "autograd".
     """
     device = tensors[0].device.type
-    if torch.is_autocast_enabled(device):  # as torch.nn's: all in autocast's dtype
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):  # as torch.nn's: all in its dtype
         dtype = torch.get_autocast_dtype(device)
         with torch.autocast(device, enabled=False):
             return run(call, [tensor.to(dtype) for tensor in tensors], gradient)

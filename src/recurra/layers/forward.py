@@ -12,6 +12,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from recurra.backends import Call, Job, choose
+from recurra.backends.recompute import run_in_pieces
 from recurra.equations import Form, Traced
 from recurra.equations.graph import Node, Rate
 from recurra.equations.plans import traced
@@ -64,7 +65,10 @@ def _run_layers(
             _OneRun(stack, layer, bool(direction), training, batch).open(weights[index + direction], entering, begin)
             for direction, begin in enumerate(state[index : index + stack.directions])
         ]
-        made = choose(stack.backend, entering.device.type).run([one.job for one in runs])
+        backend = choose(stack.backend, entering.device.type)
+        jobs = [one.job for one in runs]
+        again = stack.recompute and torch.is_grad_enabled()
+        made = [run_in_pieces(backend, job) for job in jobs] if again else backend.run(jobs)
         closed = [one.close(*tensors) for one, tensors in zip(runs, made, strict=True)]
         finals += [final for _, final in closed]
         below = torch.cat([output for output, _ in closed], -1) if len(closed) > 1 else closed[0][0]

@@ -13,6 +13,7 @@ from recurra.equations import Cell
 from recurra.layers.forward import run
 from recurra.layers.parameters import Parameters
 from recurra.layers.stack import States, make_stack, map_state
+from recurra.layers.stream import LayerStream
 
 __all__ = ["Recurrent", "States", "map_state"]
 
@@ -38,6 +39,8 @@ class Recurrent(nn.Module):
         skip: the input goes to every layer and every layer to the output (Graves 2013, arXiv:1308.0850).
         dilation: d, or one per layer: the state of d steps ago takes the place of the last one (Chang et al. 2017,
             arXiv:1710.02224).
+        recompute: for gradients through long sequences keep only the states every sqrt(T) steps and compute the rest
+            again: memory grows with sqrt(T), the forward pass runs twice (Chen et al. 2016, arXiv:1604.06174).
         batch_first: x and output are [B, T, .] instead of [T, B, .].
         init: initial values by weight or part (`{"b.f": 0.0}`), over those the cell states.
         init_range: r, to draw all weights from U(-r, r), biases the cell states too.
@@ -75,6 +78,7 @@ class Recurrent(nn.Module):
         residual: bool = False,
         skip: bool = False,
         dilation: int | Sequence[int] = 1,
+        recompute: bool = False,
         batch_first: bool = False,
         init: Mapping[str, float] | None = None,
         init_range: float | None = None,
@@ -87,7 +91,7 @@ class Recurrent(nn.Module):
         self.stack = make_stack(
             cell, input_size, hidden_size, num_layers, sizes=sizes, bidirectional=bidirectional, dropout=dropout,
             recurrent_dropout=recurrent_dropout, zoneout=zoneout, weight_dropout=weight_dropout, residual=residual,
-            skip=skip, dilation=dilation, backend=backend, **options,
+            skip=skip, dilation=dilation, recompute=recompute, backend=backend, **options,
         )  # fmt: skip
         self.batch_first = batch_first
         self.init, self.init_range = dict(init or {}), init_range
@@ -131,6 +135,18 @@ class Recurrent(nn.Module):
         return run(
             self.stack, self.weights(), x, state, lengths, inputs, training=self.training, batch_first=self.batch_first
         )
+
+    def stream(self, batch: int = 1, weights: str | None = None) -> LayerStream:
+        """A stream: the stack one step at a time, its state kept inside (see `recurra.layers.stream`).
+
+        Args:
+            batch: sequences to begin with; more may join.
+            weights: None to read the weights as they are, "bf16" or "int8" to compute with copies rounded to these.
+
+        Raises:
+            ConfigError: for a bidirectional stack; BackendError where the native backend is missing.
+        """
+        return LayerStream(self, self.held, batch, weights)
 
     def extra_repr(self) -> str:
         return f"{self.stack.describe()}{', batch_first=True' if self.batch_first else ''}"

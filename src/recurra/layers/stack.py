@@ -36,6 +36,7 @@ class Stack:
     residual: bool
     skip: bool
     dilation: tuple[int, ...]
+    recompute: bool
     backend: str | None
     options: tuple[tuple[str, Any], ...]
 
@@ -207,6 +208,7 @@ def make_stack(
     residual: bool = False,
     skip: bool = False,
     dilation: int | Sequence[int] = 1,
+    recompute: bool = False,
     backend: str | None = None,
     **options: Any,
 ) -> Stack:
@@ -236,7 +238,8 @@ def make_stack(
         find_backend(backend)
     stack = Stack(
         found, input_size, widths, bidirectional, dropout, recurrent_dropout,
-        tuple((state, rate) for state, rate in zones.items() if rate), weight_dropout, residual, skip, steps, backend,
+        tuple((state, rate) for state, rate in zones.items() if rate), weight_dropout, residual, skip, steps, recompute,
+        backend,
         tuple(sorted(found.check_options(options).items())),
     )  # fmt: skip
     stack.check()

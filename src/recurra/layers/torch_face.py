@@ -18,6 +18,7 @@ from recurra.errors import LengthsError, ShapeError
 from recurra.layers.forward import run
 from recurra.layers.parameters import Parameters
 from recurra.layers.stack import States, check_rates, make_stack
+from recurra.layers.stream import LayerStream
 
 Device = torch.device | str | None
 Hidden = Any
@@ -148,6 +149,20 @@ class RNNBase(nn.Module):
             batch_first=self.batch_first and not unbatched,
         )  # fmt: skip
         return (output.squeeze(1) if unbatched else output), self._close(final, unbatched)
+
+    def stream(self, batch: int = 1, weights: str | None = None) -> LayerStream:
+        """A stream: the module one step at a time, its state kept inside (see `recurra.layers.stream`).
+
+        Args:
+            batch: sequences to begin with; more may join.
+            weights: None to read the weights as they are, "bf16" or "int8" to compute with copies rounded to these.
+
+        Raises:
+            ConfigError: for a bidirectional module; BackendError where the native backend is missing.
+        """
+        return LayerStream(
+            self, self.held, batch, weights, lambda hx: self._open(hx, False), lambda final: self._close(final, False)
+        )
 
     def extra_repr(self) -> str:
         batch_first = ", batch_first=True" if self.batch_first else ""

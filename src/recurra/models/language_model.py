@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from recurra.data import IGNORED
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent, States, map_state
+from recurra.models.stream import ModelStream
 
 LOGITS = 1 << 23
 """Logits in memory at a time where no gradient is wanted: 32 MB in float32."""
@@ -107,6 +108,18 @@ class LanguageModel(nn.Module):
         features, final = self(tokens, state, lengths)
         last = features[-1] if lengths is None else _last(features, torch.as_tensor(lengths))
         return torch.log_softmax(self.logits(last), -1), final
+
+    def stream(self, batch: int = 1, weights: str | None = None) -> ModelStream:
+        """A stream: the model one token at a time, its state kept inside (see `recurra.models.stream`).
+
+        Args:
+            batch: sequences to begin with; more may join.
+            weights: None to read the weights as they are, "bf16" or "int8" to compute with copies rounded to these.
+
+        Raises:
+            ConfigError: for a bidirectional stack; BackendError where the native backend is missing.
+        """
+        return ModelStream(self, batch, weights)
 
 
 def _last(features: Tensor, lengths: Tensor) -> Tensor:

@@ -185,13 +185,13 @@ class Homes:
             for step in self.steps
             if step.phase is Phase.BEFORE and step.kind == "product" and step.rate is Rate.STEP
             for node in step.nodes
-            if node not in self.place and node not in self._results
+            if node not in self.place
         ]
         order = {node: k for k, node in enumerate(self.where)}
         for product in hoisted:
             width = product.width or 0
             reads = list(self._reads(product, 0, width))
-            if any(not self._in_loop(reader) for _, _, reader in reads):
+            if any(reader is not None and not self._in_loop(reader) for _, _, reader in reads):
                 continue
             self.place[product] = (self.memory.span(Rows.STEP, width),)
             taken: list[tuple[int, int]] = []
@@ -206,24 +206,32 @@ class Homes:
                         taken.append((first, first + size))
                         break
 
-    def _over(self, order: dict[Node, int], node: Node, first: int, size: int, read: tuple[int, int, Node]) -> bool:
+    def _over(
+        self, order: dict[Node, int], node: Node, first: int, size: int, read: tuple[int, int, Node | None]
+    ) -> bool:
         """Whether `node` may be written over columns that `read` reads."""
         begin, end, reader = read
         if first >= end or first + size <= begin:
             return True
+        if reader is None:
+            return False
         step, other = self.where[node], self.where[reader]
         if step is other:
             return (begin, end) == (first, first + size) and order[reader] <= order[node]
         return self.steps.index(other) < self.steps.index(step)
 
-    def _reads(self, node: Node, first: int, last: int) -> Iterable[tuple[int, int, Node]]:
-        """Who reads `node`, which is columns [first, last) of the base: (begin, end, reader)."""
+    def _reads(self, node: Node, first: int, last: int) -> Iterable[tuple[int, int, Node | None]]:
+        """Who reads columns [first, last) of a product, of which `node` is a view: (begin, end, reader).
+
+        No reader where they are a result, or a state that the next step finds there.
+        """
+        if node in set(self.plan.graph.roots()):
+            yield first, last, None
         for reader in self.readers.get(node, ()):
-            if reader.op == "slice":
+            if reader.op == "slice" and node.width == last - first:
                 begin = first + reader.data[0]
                 yield from self._reads(reader, begin, begin + reader.data[1])
-            elif reader.op == "concat":
-                for user in self.readers.get(reader, ()):
-                    yield first, last, user
+            elif reader.op in VIEWS:
+                yield from self._reads(reader, first, last)
             else:
                 yield first, last, reader

@@ -139,9 +139,9 @@ class _Lowering:
             self.places.of[node] = (Span(home.slot, home.column, 1, True),)
         number = node.data if node.op == "inv_std" else 0.0
         arguments = [self.places.spans(a) for a in node.args]
-        width = max([width, *(sum(s.width for s in spans) for spans in arguments if not spans[0].number)])
+        width = max([width, *(a.width or 1 for a in node.args)])
         if node.op in ROW_OPERATIONS:
-            whole = [self._whole_row(program, spans) for spans in arguments]
+            whole = [self._whole_row(program, a, spans) for a, spans in zip(node.args, arguments, strict=True)]
             program.instructions.append(Instruction(node.op, width, self.places.of[node][0], tuple(whole), number))
         else:
             self._emit(program, node.op, self.places.of[node], arguments)
@@ -169,11 +169,11 @@ class _Lowering:
         assert self.program is not None
         self._emit(self.program, "copy", result, [source])
 
-    def _whole_row(self, program: Program, spans: tuple[Span, ...]) -> Span:
-        if len(spans) == 1:
+    def _whole_row(self, program: Program, node: Node, spans: tuple[Span, ...]) -> Span:
+        """A row in one piece, no number in its place; or a number."""
+        if len(spans) == 1 and spans[0].number == (node.width is None):
             return spans[0]
-        width = sum(span.width for span in spans)
-        row = _register(program, width)
+        row = _register(program, node.width or 1)
         self._emit(program, "copy", (row,), [spans])
         return row
 

@@ -77,7 +77,8 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         calls: Sequence[Call] = ctx.calls
         count = sum(len(call.names) for call in calls)
-        tensors, saved = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        held = ctx.saved_tensors  # once: what computes it again (checkpointing) allows no more
+        tensors, saved = held[:count], held[count:]
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             return (None, *_differentiable(calls, tensors, gradients, needed))

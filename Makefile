@@ -23,7 +23,7 @@ test: lint native test-native
 test-slow: $(INSTALLED) native
 	$(BIN)/python -m pytest -m slow --timeout 3600
 	$(TEST_PROGRAMS) -B build/tests
-	$(CMAKE) --build build/tests
+	$(CMAKE) --build build/tests --target exhaustive
 	$(CTEST) --test-dir build/tests --label-regex slow
 
 # Builds what changed of the extension again, in place.

@@ -7,4 +7,5 @@ NB_MODULE(_native, m) {
     recurra::bind_machine(m);
     recurra::bind_code(m);
     recurra::bind_stream(m);
+    recurra::bind_loss(m);
 }

@@ -10,5 +10,6 @@ using namespace nanobind::literals;
 void bind_machine(nanobind::module_& m);
 void bind_code(nanobind::module_& m);
 void bind_stream(nanobind::module_& m);
+void bind_loss(nanobind::module_& m);
 
 }  // namespace recurra

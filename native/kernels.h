@@ -2,6 +2,7 @@
 #pragma once
 
 #include "code.h"
+#include "cross_entropy.h"
 #include "step.h"
 
 namespace recurra {
@@ -12,6 +13,8 @@ struct Kernels {
     void (*run_f64)(const Run* runs, int count);
     StepKernels step_f32, step_f64;
     double (*multiply_add)(long loops);  // see limit.h
+    void (*cross_entropy_f32)(const CrossEntropy<float>& call);
+    void (*cross_entropy_f64)(const CrossEntropy<double>& call);
 };
 
 }  // namespace recurra

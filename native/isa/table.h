@@ -4,12 +4,13 @@
 
 #include "../kernels.h"
 #include "../limit.h"
+#include "../loss.h"
 #include "../sequence.h"
 #include "../stream.h"
 
 namespace recurra {
 
 extern const Kernels RECURRA_TABLE;
-const Kernels RECURRA_TABLE = {RECURRA_NAME, run_codes<float>, run_codes<double>, step_kernels<float>, step_kernels<double>, multiply_add};
+const Kernels RECURRA_TABLE = {RECURRA_NAME, run_codes<float>, run_codes<double>, step_kernels<float>, step_kernels<double>, multiply_add, cross_entropy<float>, cross_entropy<double>};
 
 }  // namespace recurra

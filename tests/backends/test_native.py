@@ -104,7 +104,7 @@ def test_awkward_sizes_in_both_types(
     native, reference = (
         relative_errors(everything(model, x, state, lengths, backend), truth) for backend in ("native", "reference")
     )
-    assert max(native) <= max(2 * max(reference), 4 * ROUNDING), (native, reference)
+    assert max(native) <= max(2 * max(reference), 8 * ROUNDING), (max(native), max(reference))
 
 
 @each_variant

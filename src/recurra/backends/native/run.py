@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from recurra.backends import reference
-from recurra.backends.call import Call, Job, Layout
+from recurra.backends.call import Call, Job
 from recurra.backends.native import operators  # noqa: F401  (defines torch.ops.recurra)
 from recurra.backends.native.compiled import specification, specify
+
+Value = TypeVar("Value")
 
 
 def run(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
@@ -32,60 +34,75 @@ def run(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
         return [tuple(t.to(dtype) for t in made) for made in widened]
     together = [t.contiguous() for _, given in jobs for t in given]
     calls = tuple(call for call, _ in jobs)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in together):
-        outputs = _Scan.apply(calls, *together)
+    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in together)
+    numbers = tuple(_specify(call, given if differentiable else None) for call, given in jobs)
+    if differentiable:
+        made = _Scan.apply(calls, numbers, *together)
     else:
-        outputs = _forward(calls, together, [None] * len(calls))
-    return _by_job(calls, outputs)
+        made = torch.ops.recurra.scan(together, numbers, first.layout.active, first.layout.batch)
+    return [
+        (named["output",], *(named["final", s] for s in call.cell.states))
+        for call, named in _named(calls, numbers, made)
+    ]
 
 
-def _forward(calls: Sequence[Call], tensors: Sequence[Tensor], wanted: Sequence[frozenset[str] | None]) -> list[Tensor]:
-    numbers = [specify(c.cell, c.form, c.names, c.reverse, w) for c, w in zip(calls, wanted, strict=True)]
-    layout: Layout = calls[0].layout
-    made: list[Tensor] = torch.ops.recurra.scan(tensors, numbers, layout.active, layout.batch)
-    return made
+def _specify(call: Call, tensors: Sequence[Tensor] | None) -> int:
+    """The number of what is to be run: with gradients for those of `tensors` that require one, or without any."""
+    wanted = None
+    if tensors is not None:
+        given = zip(call.names, tensors, strict=True)
+        wanted = frozenset([name for (kind, name), tensor in given if tensor.requires_grad and kind != "state"])
+    return specify(call.cell, call.form, call.names, call.reverse, wanted)
 
 
-def _by_job(calls: Sequence[Call], outputs: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    found, place = [], 0
-    for call in calls:
-        count = 1 + len(call.cell.states)
-        found.append(tuple(outputs[place : place + count]))
-        place += count
-    return found
+def _named(
+    calls: Sequence[Call], numbers: Sequence[int], made: Sequence[Value]
+) -> list[tuple[Call, dict[Hashable, Value]]]:
+    """What belongs to each thing that a forward run made, by call and name."""
+    left = iter(made)
+    return [
+        (call, {name: next(left) for name, _, _ in specification(number).forward.made})
+        for call, number in zip(calls, numbers, strict=True)
+    ]
 
 
 class _Scan(torch.autograd.Function):
-    """Forward by the plan that keeps values, backward by the derived plan."""
+    """Forward by the plan that keeps values, backward by the derived plan.
+
+    What is kept goes out beside the outputs, so that torch.func can save it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, calls: Sequence[Call], *tensors: Tensor) -> tuple[Tensor, ...]:
-        needed = iter(ctx.needs_input_grad[1:])
-        wanted = [frozenset([name for kind, name in c.names if next(needed) and kind != "state"]) for c in calls]
-        ctx.calls = calls
-        ctx.numbers = [specify(c.cell, c.form, c.names, c.reverse, w) for c, w in zip(calls, wanted, strict=True)]
-        made = _forward(calls, tensors, wanted)
-        ctx.save_for_backward(*tensors, *made)
-        place, outputs = 0, []
-        for call, number in zip(calls, ctx.numbers, strict=True):
-            named = dict(zip([n for n, _, _ in specification(number).forward.made], made[place:], strict=False))
-            outputs += [named["output",], *(named["final", state] for state in call.cell.states)]
-            place += len(named)
-        return tuple(outputs)
+    def forward(calls: Sequence[Call], numbers: Sequence[int], *tensors: Tensor) -> tuple[Tensor, ...]:
+        layout = calls[0].layout
+        return tuple(torch.ops.recurra.scan(tensors, numbers, layout.active, layout.batch))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.calls, ctx.numbers, *tensors = inputs
+        named = _named(ctx.calls, ctx.numbers, output)
+        kept = [tensor for _, made in named for name, tensor in made.items() if name[0] == "saved"]  # type: ignore[index]
+        ctx.mark_non_differentiable(*kept)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         calls: Sequence[Call] = ctx.calls
         count = sum(len(call.names) for call in calls)
         held = ctx.saved_tensors  # once: what computes it again (checkpointing) allows no more
         tensors, saved = held[:count], held[count:]
-        needed = ctx.needs_input_grad[1:]
+        together = [
+            torch.zeros_like(value) if gradient is None else gradient.contiguous()
+            for call, named in _named(calls, ctx.numbers, list(zip(saved, gradients, strict=True)))
+            for value, gradient in (named["output",], *(named["final", state] for state in call.cell.states))
+        ]
+        needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
-            return (None, *_differentiable(calls, tensors, gradients, needed))
+            return (None, None, *_differentiable(calls, tensors, together, needed))
         layout = calls[0].layout
-        together = [g.contiguous() for g in gradients]
         made = torch.ops.recurra.scan_gradient(tensors, saved, together, ctx.numbers, layout.active, layout.batch)
-        return (None, *_in_order(calls, ctx.numbers, made, needed))
+        return (None, None, *_in_order(calls, ctx.numbers, made, needed))
 
 
 def _in_order(

@@ -51,7 +51,7 @@ public:
         const int chunks = (call.rows + fit - 1) / fit;
         rows_ = lesser(round_up((call.rows + chunks - 1) / chunks, tile_rows), call.rows);
         const int wide = static_cast<int>(block_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) / rows_) / PANEL<T>;
-        const int shared = (V + 2 * team - 1) / (2 * team);
+        const int shared = team > 1 ? (V + 2 * team - 1) / (2 * team) : V;  // two blocks or more for each thread
         width_ = lesser(greater(wide, 2) * PANEL<T>, round_up(shared, PANEL<T>));
         blocks_ = (V + width_ - 1) / width_;
         team_ = lesser(team, blocks_);

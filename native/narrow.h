@@ -2,6 +2,7 @@
 // read. Only for float.
 #pragma once
 
+#include "memory.h"
 #include "step.h"
 #include "tile.h"
 
@@ -52,7 +53,7 @@ inline void narrow_column(const NarrowProduct& to, const float* column, int dept
     float most = 0;
     for (int k = 0; k < depth; ++k) {
         const float size = __builtin_fabsf(column[k]);
-        if (!(size <= most)) most = size;  // NaN wins
+        if (size > most || size != size) most = size;  // once it is NaN it stays so
     }
     const bool finite = most <= 3e38f;
     to.scales[n] = finite ? most / 127 : most - most;  // what is not finite makes the column NaN, as it would unrounded

@@ -21,10 +21,10 @@ const StepKernels& step_kernels_of(bool doubles) { return doubles ? kernels().st
 struct Network::Layer {
     LayerPlan plan;
     std::vector<void*> buffers;
-    std::vector<Numbers> own;                        // by buffer, those that are the network's
-    std::vector<std::vector<Numbers>> states;        // [state][slot]: a ring of dilation + 1
+    std::vector<Numbers> own;                  // by buffer, those that are the network's
+    std::vector<std::vector<Numbers>> states;  // [state][slot]: a ring of dilation + 1
     std::vector<int> state_buffers, final_buffers, weight_buffers, further_buffers;
-    std::vector<std::vector<const char*>> weights;   // parts of each, where there are several
+    std::vector<std::vector<const char*>> weights;  // parts of each, where there are several
     std::vector<NarrowProduct> narrow;
     std::vector<Numbers> panels;
     int input_buffer = -1, output_buffer = -1, phase = 0;
@@ -33,8 +33,8 @@ struct Network::Layer {
     int slots() const { return plan.dilation + 1; }
     int width(int buffer) const { return plan.code->buffers[buffer].width; }
     StepLayer here() const {
-        return {plan.code, buffers.data(), narrow.empty() ? nullptr : narrow.data(), places.data(), local.data(),
-                registers.data()};
+        return {plan.code,     buffers.data(), narrow.empty() ? nullptr : narrow.data(),
+                places.data(), local.data(),   registers.data()};
     }
 };
 
@@ -82,13 +82,26 @@ void Network::open_layer(Layer& layer) {
     for (int k = 0; k < code.buffer_count; ++k) {
         const BufferRole& role = layer.plan.roles[k];
         switch (role.role) {
-            case Role::input: layer.input_buffer = k; break;
-            case Role::output: layer.output_buffer = k; break;
-            case Role::further: note(layer.further_buffers, role.index, k); break;
-            case Role::state: note(layer.state_buffers, role.index, k); break;
-            case Role::final: note(layer.final_buffers, role.index, k); break;
-            case Role::weight: note(layer.weight_buffers, role.index, k); break;
-            case Role::own: break;
+            case Role::input:
+                layer.input_buffer = k;
+                break;
+            case Role::output:
+                layer.output_buffer = k;
+                break;
+            case Role::further:
+                note(layer.further_buffers, role.index, k);
+                break;
+            case Role::state:
+                note(layer.state_buffers, role.index, k);
+                break;
+            case Role::final:
+                note(layer.final_buffers, role.index, k);
+                break;
+            case Role::weight:
+                note(layer.weight_buffers, role.index, k);
+                break;
+            case Role::own:
+                break;
         }
     }
     layer.weights.resize(layer.weight_buffers.size());
@@ -292,23 +305,31 @@ void Network::run_layer(Layer& layer, const char* input, int first_phase) {
     if (pieces.size() > 1) assemble(pieces, input, layer.input.data());
     const char* x = pieces.size() > 1 ? layer.input.data() : value(pieces[0].value, input);
     if (layer.input_buffer >= 0) layer.buffers[layer.input_buffer] = const_cast<char*>(x);
-    for (std::size_t s = 0; s < layer.states.size(); ++s) {
-        if (s < layer.state_buffers.size() && layer.state_buffers[s] >= 0)
-            layer.buffers[layer.state_buffers[s]] = slot(layer, static_cast<int>(s), 0);
-        layer.buffers[layer.final_buffers[s]] = slot(layer, static_cast<int>(s), layer.plan.dilation);
-    }
     kernels_.run(layer.here(), rows_, first_phase, 3);
     if (layer.plan.residual)
         add_rows(static_cast<char*>(layer.buffers[layer.output_buffer]), x,
                  static_cast<std::size_t>(rows_) * layer.width(layer.output_buffer));
+}
+
+// The states that the network holds: the step reads the oldest slot and writes the free one.
+void Network::point_states(Layer& layer) {
+    for (int s = 0; s < static_cast<int>(layer.states.size()); ++s) {
+        layer.buffers[layer.state_buffers[s]] = slot(layer, s, 0);
+        layer.buffers[layer.final_buffers[s]] = slot(layer, s, layer.plan.dilation);
+    }
     layer.phase = (layer.phase + 1) % layer.slots();
 }
 
-void Network::run_layers(const char* input, int first_phase) {
+// All layers; the output goes to `output`, or, for null, stays where the last layer leaves it.
+void Network::run_layers(const char* input, int first_phase, char* output) {
+    Layer& top = *layers_.back();
+    const bool direct = output_.size() == 1;
+    if (output && direct) top.buffers[top.output_buffer] = output;
     for (auto& layer : layers_) {
         run_layer(*layer, input, first_phase);
         first_phase = 0;
     }
+    if (output && !direct) assemble(output_, input, output);
 }
 
 void Network::step(int rows, std::uintptr_t input, const std::vector<std::uintptr_t>& further, std::uintptr_t output) {
@@ -319,11 +340,24 @@ void Network::step(int rows, std::uintptr_t input, const std::vector<std::uintpt
         for (std::size_t k = 0; k < layer->further_buffers.size(); ++k)
             if (layer->further_buffers[k] >= 0)
                 layer->buffers[layer->further_buffers[k]] = reinterpret_cast<void*>(further.at(k));
-    Layer& top = *layers_.back();
-    const bool direct = output_.size() == 1;
-    if (direct) top.buffers[top.output_buffer] = reinterpret_cast<void*>(output);
-    run_layers(reinterpret_cast<const char*>(input), 0);
-    if (!direct) assemble(output_, reinterpret_cast<const char*>(input), reinterpret_cast<char*>(output));
+    for (auto& layer : layers_) point_states(*layer);
+    run_layers(reinterpret_cast<const char*>(input), 0, reinterpret_cast<char*>(output));
+}
+
+void Network::step_apart(int rows, std::uintptr_t input, const std::vector<std::uintptr_t>& initial,
+                         const std::vector<std::uintptr_t>& final, std::uintptr_t output) {
+    grow(rows);
+    sum_weights();
+    std::size_t k = 0;
+    for (auto& layer : layers_)
+        for (std::size_t s = 0; s < layer->states.size(); ++s, ++k) {
+            layer->buffers[layer->state_buffers[s]] = reinterpret_cast<void*>(initial.at(k));
+            layer->buffers[layer->final_buffers[s]] = reinterpret_cast<void*>(final.at(k));
+        }
+    const int held = rows_;
+    rows_ = rows;
+    run_layers(reinterpret_cast<const char*>(input), 0, reinterpret_cast<char*>(output));
+    rows_ = held;
 }
 
 // Tokens
@@ -339,10 +373,10 @@ void Network::read_tokens(const std::int64_t* tokens) {
     for (const TableRows& table : table_) {
         const std::size_t bytes = size(table.width);
         char* to = static_cast<char*>(layers_[0]->buffers[table.buffer]);
-        for (int r = 0; r < rows_; ++r)
-            std::memcpy(to + r * bytes, table.numbers.data() + tokens[r] * bytes, bytes);
+        for (int r = 0; r < rows_; ++r) std::memcpy(to + r * bytes, table.numbers.data() + tokens[r] * bytes, bytes);
     }
-    run_layers(embedded_.data(), table_.empty() ? 0 : 1);
+    for (auto& layer : layers_) point_states(*layer);
+    run_layers(embedded_.data(), table_.empty() ? 0 : 1, nullptr);
 }
 
 void Network::set_one(char* row, std::int64_t column) const {
@@ -394,7 +428,7 @@ int Network::generate(int rows, int count, const Choice& choice, std::uintptr_t 
         for (int r = 0; r < rows; ++r) {
             if (!ended[r]) {
                 const int token = chooser_.choose(logits() + r * size(vocabulary_), choice, generators_[r]);
-                if (token < 0) throw std::domain_error("the model's output is not finite");
+                if (token < 0) throw std::overflow_error("the model's output is not finite");
                 chosen[r] = token;
                 ended[r] = token == choice.stop;
             }

@@ -70,6 +70,10 @@ public:
 
     // One step: input [rows, input_width], further inputs by layer, in the code's order; output [rows, width].
     void step(int rows, std::uintptr_t input, const std::vector<std::uintptr_t>& further, std::uintptr_t output);
+    // The same with states that are the caller's, [rows, width] by layer and state, old ones and new ones; those that
+    // the network holds stay as they are. Not for dilated layers.
+    void step_apart(int rows, std::uintptr_t input, const std::vector<std::uintptr_t>& initial,
+                    const std::vector<std::uintptr_t>& final, std::uintptr_t output);
     // Tokens [steps][rows]; log-probabilities [rows, vocabulary] after the last, or nothing for 0.
     void read(int rows, int steps, std::uintptr_t tokens, std::uintptr_t log_probs);
     void seed(std::uint64_t seed);
@@ -99,8 +103,9 @@ private:
     void each_state(F f);
     char* slot(const Layer& layer, int state, int number) const;
     void sum_weights();
-    void run_layers(const char* input, int first_phase);
+    void run_layers(const char* input, int first_phase, char* output);
     void run_layer(Layer& layer, const char* input, int first_phase);
+    void point_states(Layer& layer);
     void assemble(const std::vector<Piece>& pieces, const char* input, char* to) const;
     const char* value(int number, const char* input) const;
     void add_rows(char* to, const char* from, std::size_t numbers) const;

@@ -45,39 +45,49 @@ inline Operand<T> operand(const Span& span, const Block<T>& b) {
     return {span.number ? p : p + b.first, base.stride, span.number ? 0 : LANES<T>};
 }
 
-// One row at a time: vectors of whole lanes, then what is left over. A number is read as a splat that is stepped over
-// by nothing.
+// Columns [0, width) of one row; operands at p, from vector to vector `step` apart: a constant where none is a number,
+// so that the compiler unrolls.
+template <class T, int N, class Step, class F>
+inline __attribute__((always_inline)) void each_column(T* out, const T* const (&p)[N], int width, Step step, F f) {
+    int j = 0;
+#pragma GCC unroll 2
+    for (; j + LANES<T> <= width; j += LANES<T>) {
+        vec<T> v[N];
+        for (int k = 0; k < N; ++k) v[k] = load<T>(p[k] + step(k, j));
+        store<T>(out + j, f(v));
+    }
+    if (j == width) return;
+    vec<T> v[N];
+    for (int k = 0; k < N; ++k) v[k] = step(k, 1) ? load_partial(p[k] + j, width - j) : load<T>(p[k]);
+    store_partial(out + j, f(v), width - j);
+}
+
+// Rows one after the other. A number is read as a splat that is stepped over by nothing.
 template <class T, int N, class F>
 inline void each_vector(const Block<T>& b, const Instruction& in, F f) {
     const Operand<T> to = operand<T>(in.result, b);
     Operand<T> from[N];
-    for (int k = 0; k < N; ++k) from[k] = operand<T>(in.arguments[k], b);
-    const bool one = in.width == 1 && to.step == 0;
-    const int width = one ? 1 : b.width;
+    bool numbers = false;
+    for (int k = 0; k < N; ++k) {
+        from[k] = operand<T>(in.arguments[k], b);
+        numbers |= from[k].step == 0;
+    }
+    const int width = in.width == 1 && to.step == 0 ? 1 : b.width;
     for (int r = 0; r < b.rows; ++r) {
         T* out = to.p + r * to.stride;
         const T* p[N];
+        for (int k = 0; k < N; ++k) p[k] = from[k].p + r * from[k].stride;
+        if (!numbers) {
+            each_column<T, N>(out, p, width, [](int, int j) { return j; }, f);
+            continue;
+        }
         alignas(64) T splat[N][LANES<T>];
         for (int k = 0; k < N; ++k) {
-            p[k] = from[k].p + r * from[k].stride;
-            if (from[k].step == 0) {
-                store<T>(splat[k], broadcast<T>(*p[k]));
-                p[k] = splat[k];
-            }
+            if (from[k].step) continue;
+            store<T>(splat[k], broadcast<T>(*p[k]));
+            p[k] = splat[k];
         }
-        int j = 0;
-        for (; j + LANES<T> <= width; j += LANES<T>) {
-            vec<T> v[N];
-            for (int k = 0; k < N; ++k) {
-                v[k] = load<T>(p[k]);
-                p[k] += from[k].step;
-            }
-            store<T>(out + j, f(v));
-        }
-        if (j == width) continue;
-        vec<T> v[N];
-        for (int k = 0; k < N; ++k) v[k] = from[k].step ? load_partial(p[k], width - j) : load<T>(p[k]);
-        store_partial(out + j, f(v), width - j);
+        each_column<T, N>(out, p, width, [&from](int k, int j) { return from[k].step ? j : 0; }, f);
     }
 }
 

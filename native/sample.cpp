@@ -98,7 +98,9 @@ int Chooser::draw_likeliest(const T* weights, const Choice& choice, Generator& r
     order_.clear();
     for (int token = 0; token < vocabulary_; ++token)
         if (weights[token] > 0) order_.push_back(token);
-    const auto before = [weights](int a, int b) { return weights[a] > weights[b] || (weights[a] == weights[b] && a < b); };
+    const T* scores =
+        reinterpret_cast<const T*>(scores_.data());  // weights may be equal by rounding where these are not
+    const auto before = [scores](int a, int b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); };
     const auto later = [before](int a, int b) { return before(b, a); };
     if (choice.top_k > 0 && static_cast<std::size_t>(choice.top_k) < order_.size()) {
         std::nth_element(order_.begin(), order_.begin() + choice.top_k, order_.end(), before);

@@ -27,7 +27,7 @@ struct Choice {
     int stop;                   // a token after which a row draws no more; -1: none
 };
 
-// Chooses from logits, which it overwrites.
+// Chooses from logits.
 class Chooser {
 public:
     Chooser(const StepKernels& kernels, bool doubles, int vocabulary);

@@ -31,10 +31,16 @@ void multiply_step(const StepLayer& layer, const Stage& stage, int rows) {
         if (layer.narrow) {
             Part<T> parts[most_operands];
             read_operands(stage, bases, parts);
-            const Base<T> &to = bases[stage.result.slot], &from = bases[stage.start.slot];
-            const NarrowTiles tiles = {parts, stage.operand_count, stage.depth, stage.columns,
-                                       layer.narrow + stage.product, to.p + stage.result.column, to.stride,
-                                       stage.has_start ? from.p + stage.start.column : nullptr, from.stride};
+            const Base<T>&to = bases[stage.result.slot], &from = bases[stage.start.slot];
+            const NarrowTiles tiles = {parts,
+                                       stage.operand_count,
+                                       stage.depth,
+                                       stage.columns,
+                                       layer.narrow + stage.product,
+                                       to.p + stage.result.column,
+                                       to.stride,
+                                       stage.has_start ? from.p + stage.start.column : nullptr,
+                                       from.stride};
             const int panels = narrow_panels(stage.columns);
             auto task = [&](int k) {
                 multiply_narrow(tiles, rows, part_begin(panels, 1, team, k), part_begin(panels, 1, team, k + 1));

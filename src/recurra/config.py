@@ -263,6 +263,9 @@ class StackOptions(Config):
         min_length=1,
         description="Steps back to the state a layer sees; one for all, or one per layer: 1 2 4.",
     )
+    recompute: bool = Field(
+        False, description="Keep states every sqrt(T) steps and compute the rest again: less memory, more time."
+    )
     tie_weights: bool = Field(False, description="Use one matrix for the embedding and the output layer.")
     direction: Literal["forward", "backward"] = Field(
         "forward", description="Predict the next token, or the one before."

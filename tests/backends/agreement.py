@@ -24,15 +24,15 @@ def run_reference(example: Example, tensors: dict[tuple[str, str], Tensor], grad
 
 def truth(example: Example) -> tuple[list[Tensor], list[Tensor]]:
     """Results (output, final states) and gradients of what is wanted, by the oracle."""
-    tensors = _leaves(example)
+    tensors = leaves(example)
     args = (example.cell, example.form, example.lengths, example.reverse, tensors, example.masks)
-    return _with_gradients(example, tensors, evaluate(*args))
+    return with_gradients(example, tensors, evaluate(*args))
 
 
 def found(example: Example, gradient: str) -> tuple[list[Tensor], list[Tensor]]:
     """The same by the reference backend."""
-    tensors = _leaves(example)
-    return _with_gradients(example, tensors, run_reference(example, tensors, gradient))
+    tensors = leaves(example)
+    return with_gradients(example, tensors, run_reference(example, tensors, gradient))
 
 
 def worst_error(example: Example, gradients: Sequence[str] = ("derived", "autograd")) -> float | None:
@@ -59,11 +59,11 @@ def error(value: Tensor, expected: Tensor) -> float:
     return difference if difference == difference else float("inf")
 
 
-def _leaves(example: Example) -> dict[tuple[str, str], Tensor]:
+def leaves(example: Example) -> dict[tuple[str, str], Tensor]:
     return {key: t.clone().requires_grad_(key in example.wanted) for key, t in example.tensors.items()}
 
 
-def _with_gradients(
+def with_gradients(
     example: Example, tensors: dict[tuple[str, str], Tensor], results: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     generator = torch.Generator().manual_seed(example.seed)

@@ -93,3 +93,13 @@ def relative_errors(values: Sequence[Tensor], truth: Sequence[Tensor]) -> list[f
         else:
             found.append(0.0)
     return found
+
+
+def mean_error(values: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
+    """Root mean square of all errors, those of each tensor relative to its largest number, and each tensor alike."""
+    squares = []
+    for value, expected in zip(values, truth, strict=True):
+        if expected.numel():
+            scale = expected.abs().max().clamp(min=0.1)
+            squares.append(((value.double() - expected) / scale).square().mean())
+    return torch.stack(squares).mean().sqrt().item()

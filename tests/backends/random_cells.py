@@ -233,7 +233,12 @@ def draw(seed: int, factor: int = 1) -> Example:
         widths[state] = hidden
         if rng.random() < 0.2:
             widths[state] = stated[state] = factor * rng.choice([1, 2, 3])
-    kinds = {"u": (2 * factor, Rate.STEP), "k": (None, Rate.STEP), "q": (hidden, Rate.SEQUENCE), "n": (None, Rate.SEQUENCE)}
+    kinds = {
+        "u": (2 * factor, Rate.STEP),
+        "k": (None, Rate.STEP),
+        "q": (hidden, Rate.SEQUENCE),
+        "n": (None, Rate.SEQUENCE),
+    }
     inputs = [(name, *kinds[name]) for name in kinds if rng.random() < 0.2]
     widths |= {name: width for name, width, _ in inputs}
     writer = Writer(rng, f"random_cell_{seed}", widths, rng.choice([1, 2, 4]) * hidden, factor)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from layers.variants import DIAGONAL, VARIANTS, WRAPPERS, label
-from native_runs import ROUNDING, counted, evaluated, everything, random_state, relative_errors
+from native_runs import ROUNDING, counted, evaluated, everything, mean_error, random_state, relative_errors
 from torch import Tensor
 
 from recurra.backends.native.code import Outer, Total
@@ -83,9 +83,7 @@ def random_lengths(steps: int, batch: int) -> list[int]:
 
 @each_variant
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_awkward_sizes_in_both_types(
-    cell_name: str, options: dict[str, Any], size: tuple[int, int, int, int]
-) -> None:
+def test_awkward_sizes_in_both_types(cell_name: str, options: dict[str, Any], size: tuple[int, int, int, int]) -> None:
     """float64 agrees; float32 errs at most twice what the reference errs in it, both against float64."""
     steps, batch, width, hidden = size
     lengths = random_lengths(steps, batch)
@@ -102,9 +100,9 @@ def test_awkward_sizes_in_both_types(
     x = x.detach().float().requires_grad_()
     state = [{n: v.detach().float().requires_grad_() for n, v in s.items()} for s in state]
     native, reference = (
-        relative_errors(everything(model, x, state, lengths, backend), truth) for backend in ("native", "reference")
+        mean_error(everything(model, x, state, lengths, backend), truth) for backend in ("native", "reference")
     )
-    assert max(native) <= max(2 * max(reference), 8 * ROUNDING), (max(native), max(reference))
+    assert native <= (max(2 * reference, 4 * ROUNDING) if hidden == 1 else 2 * reference)  # of few numbers luck decides
 
 
 @each_variant
@@ -117,7 +115,9 @@ def test_memory_that_is_not_contiguous(cell_name: str, options: dict[str, Any], 
         setattr(model, name, torch.nn.Parameter(wide[..., ::2]))
     x = random_x(5, batch, 14).permute(2, 1, 0)[:7, :, :].detach()  # [7, B, 5], columns first
     assert not x.is_contiguous()
-    state = [{n: v.detach()[:1].expand_as(v).requires_grad_() for n, v in s.items()} for s in random_state(model, batch)]
+    state = [
+        {n: v.detach()[:1].expand_as(v).requires_grad_() for n, v in s.items()} for s in random_state(model, batch)
+    ]
     for lengths in (None, [7, 1, *range(1, 8), 0, 3, 5][:batch]):
         expected = everything(model, x.requires_grad_(), state, lengths, "reference")
         errors = relative_errors(everything(model, x, state, lengths, "native"), expected)
@@ -163,7 +163,8 @@ def gradients(model: Recurrent, x: Tensor, state: Any, lengths: Any, leaves: lis
 def made_by_stages(cell_name: str, model: Recurrent, wanted: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Which gradients the stages of the gradient's code write."""
     cell, form = CELLS[cell_name], model.stack.form(0, training=True)
-    names = tuple([("input", "x"), *(("state", s) for s in cell.states), *(("weight", w) for w in traced(cell, form).weights)])
+    weights = [("weight", name) for name in traced(cell, form).weights]
+    names = (("input", "x"), *(("state", name) for name in cell.states), *weights)
     compiled = specification(
         specify(cell, form, names, False, frozenset(n for kind, n in wanted if kind != "state"))
     ).gradient
@@ -173,9 +174,7 @@ def made_by_stages(cell_name: str, model: Recurrent, wanted: Sequence[tuple[str,
     for stage in (*code.before, *code.loop, *code.after):
         if isinstance(stage, Outer):
             written.add(stage.buffer)
-        elif isinstance(stage, Total):
-            written.add(code.slots[stage.result.slot].buffer)
-        elif hasattr(stage, "result"):
+        elif isinstance(stage, Total) or hasattr(stage, "result"):
             written.add(code.slots[stage.result.slot].buffer)
         else:
             written |= {code.slots[i.result.slot].buffer for i in stage.instructions if i.result.register is None}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import pytest
 import torch
 from small_models import Script, allow, random_model
@@ -85,22 +88,51 @@ def test_words_are_spaced_from_the_prompt(prompt: str, text: str) -> None:
     assert follow(tokenizer, [2, 3, 1], prompt)[0] == text
 
 
-def test_the_batch_is_as_its_rows() -> None:
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_the_batch_is_as_its_rows(
+    backend: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """Each of n texts is what stepping its tokens one by one through the model gives, from the same random numbers."""
+    if backend == "native":
+        request.getfixturevalue("native")
     tokenizer = Character("\nab. ", sentences=False)
     model = random_model(tokenizer.size, 1)
     options = GenerationOptions.make(length=30, n=5, seed=7)
+    monkeypatch.setenv("RECURRA_BACKEND", backend)
     texts = generate(model, tokenizer, "ab", options, start=[0])
     draws = torch.Generator().manual_seed(7)
-    numbers = torch.stack([torch.rand(5, generator=draws, dtype=torch.float64) for _ in range(30)])  # [T, B]
+    numbers = torch.stack([torch.rand(5, generator=draws, dtype=torch.float64) for _ in range(30)]).T  # [B, T]
     for row, text in enumerate(texts):
         ids = [0, *tokenizer.encode("ab").tolist()]
-        for number in numbers[:, row].tolist():
+        for number in numbers[row].tolist() if backend == "reference" else islice(xoshiro(7, row), 30):
             log_probs, _ = model.next_log_probs(torch.tensor(ids)[:, None], None)
             chances = log_probs[0].exp()
             chances[tokenizer.unknown_id] = 0.0
             ids.append(int((chances.cumsum(0) / chances.sum() <= number).sum()))
         assert text == tokenizer.decode(ids[3:])
+
+
+def xoshiro(seed: int, stream: int) -> Iterator[float]:
+    """xoshiro256++ after its authors' C code (prng.di.unimi.it), seeded as native/sample.cpp states."""
+    word = (1 << 64) - 1
+
+    def mixed(state: int) -> Iterator[int]:
+        while True:
+            state = (state + 0x9E3779B97F4A7C15) & word
+            z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & word
+            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & word
+            yield z ^ (z >> 31)
+
+    def rotated(x: int, by: int) -> int:
+        return ((x << by) | (x >> (64 - by))) & word
+
+    a, b, c, d = islice(mixed(seed ^ next(mixed(stream))), 4)
+    while True:
+        yield (((rotated((a + d) & word, 23) + a) & word) >> 11) * 2.0**-53
+        shifted = (b << 17) & word
+        c, d = c ^ a, d ^ b
+        b, a = b ^ c, a ^ d
+        c, d = c ^ shifted, rotated(d, 45)
 
 
 def test_texts_end_each_by_itself() -> None:

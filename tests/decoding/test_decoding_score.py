@@ -10,7 +10,7 @@ from small_models import random_model
 
 from recurra.decoding import score
 from recurra.errors import DataError
-from recurra.models import language_model
+from recurra.layers import softmax
 from recurra.models.language_model import LanguageModel
 from recurra.text import Character
 
@@ -49,13 +49,16 @@ def test_the_texts_keep_their_order() -> None:
     assert score(model, TOKENIZER, [""], start=[0])[0].log_prob == 0
 
 
-def test_scores_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["", "reference"])
+def test_scores_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    if backend:
+        monkeypatch.setenv("RECURRA_BACKEND", backend)
     model = random_model(TOKENIZER.size, 4)
     scoring = import_module("recurra.decoding.score")  # the module, where the package has the function
     alone = [score(model, TOKENIZER, [text], start=[0])[0].log_probs for text in TEXTS]
     for batch, logits in ((64, 1 << 23), (2, 1), (3, 40)):
         monkeypatch.setattr(scoring, "BATCH", batch)
-        monkeypatch.setattr(language_model, "LOGITS", logits)
+        monkeypatch.setattr(softmax, "LOGITS", logits)
         for found, wanted in zip(score(model, TOKENIZER, TEXTS, start=[0]), alone, strict=True):
             assert found.log_probs == pytest.approx(wanted, abs=1e-12)
 

@@ -88,7 +88,7 @@ EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 ELSEWHERE = {"data", "valid", "test", "init_from", "output_dir", "overwrite"}
 """Tested with the files that they name."""
-UNSEEN = {"deterministic", "device", "backend", "threads"}
+UNSEEN = {"deterministic", "device", "backend", "threads", "recompute"}
 """Where and how it is computed: the weights are the same up to rounding, or to the bit."""
 
 

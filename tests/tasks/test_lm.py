@@ -14,6 +14,7 @@ import torch
 from stories import SMALL, story, train
 
 import recurra
+import recurra.tasks
 from recurra.config import read_yaml
 from recurra.data import IGNORED
 from recurra.errors import ConfigError, DataError
@@ -37,6 +38,22 @@ def nats_one_by_one(model: LanguageModel, tokens: list[int], before: int) -> lis
         nats.append(-torch.log_softmax(model.logits(features)[0, 0], -1)[token].item())
         last = token
     return nats
+
+
+def test_the_plans_of_a_trained_model(characters: LanguageModelRun) -> None:
+    described = recurra.tasks.describe_plans("lm", characters.config, characters.tokenizer.size)
+    assert characters.plans() == described
+    assert [layer["input_size"] for layer in described] == [SMALL["hidden_size"]]
+
+
+def test_recompute_trains_the_same_weights(corpus: Path, tmp_path: Path) -> None:
+    plain, again = (
+        train(corpus, tmp_path / str(recompute), max_steps=3, dtype="float64", recompute=recompute)
+        for recompute in (False, True)
+    )
+    assert again.model.stack.stack.recompute
+    assert not plain.model.stack.stack.recompute
+    torch.testing.assert_close(again.model.state_dict(), plain.model.state_dict(), rtol=1e-9, atol=1e-12)
 
 
 def test_evaluate_scores_each_token_once(characters: LanguageModelRun, corpus: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from char_job import CONFIG, CharJob, options, weights
 
+import recurra
+from recurra.backends.extension import extension
 from recurra.errors import CheckpointError, FolderError
 from recurra.training import Evaluated, Event, Finished, Resumed, RunFolder, Saved, Step, Stopped, train
 
@@ -138,6 +140,30 @@ def test_changed_threads_are_told(tmp_path: Path) -> None:
     run(tmp_path / "run", stop_at=12)
     resumed = run(tmp_path / "run", resume=True, threads=2)[0]
     assert resumed.notes == ("threads was 1, is 2: results may differ from an unstopped run's",)
+
+
+@pytest.mark.usefixtures("native")
+def test_another_backend_or_instruction_set_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = f"native ({extension().isa()})"
+    run(tmp_path / "run", stop_at=12, backend="native")
+    resumed = run(tmp_path / "run", resume=True, stop_at=14, backend="reference")[0]
+    assert resumed.notes == (f"backend was {native}, is reference: results may differ from an unstopped run's",)
+    resumed = run(tmp_path / "run", resume=True, stop_at=16, backend="native")[0]
+    assert resumed.notes == (f"backend was reference, is {native}: results may differ from an unstopped run's",)
+    monkeypatch.setattr(extension(), "isa", lambda: "another")
+    resumed = run(tmp_path / "run", resume=True, backend="native")[0]
+    assert resumed.notes == (f"backend was {native}, is native (another): results may differ from an unstopped run's",)
+
+
+@pytest.mark.usefixtures("native")
+def test_another_number_of_native_threads_is_told(tmp_path: Path) -> None:
+    run(tmp_path / "run", stop_at=12)
+    recurra.set_num_threads(2)
+    try:
+        resumed = run(tmp_path / "run", resume=True)[0]
+    finally:
+        recurra.set_num_threads(None)
+    assert resumed.notes == ("threads was 1, is 1 (native: 2): results may differ from an unstopped run's",)
 
 
 def truncate(file: Path) -> None:

@@ -51,7 +51,7 @@ def choose(name: str | None, device: str) -> Backend:
         BackendError: if the one asked for is unknown or unavailable; the message says why.
     """
     asked = name or os.environ.get("RECURRA_BACKEND")
-    if asked is None:
+    if not asked:
         return next(b for b in BACKENDS.values() if b.unavailable(device) is None)
     found = find_backend(asked)
     why = found.unavailable(device)

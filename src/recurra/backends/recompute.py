@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isqrt
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,34 +25,39 @@ def run_in_pieces(backend: Backend, job: Job) -> tuple[Tensor, ...]:
     call, tensors = job
     layout = call.layout
     size = max(1, isqrt(layout.length))
-    borders = [*range(0, layout.length, size), layout.length]
-    pieces = [(first, last) for first, last in zip(borders, borders[1:], strict=False) if first < last]
-    states = [tensor for (kind, _), tensor in zip(call.names, tensors, strict=True) if kind == "state"]
-    outputs: list[Tensor] = []
-    for first, last in reversed(pieces) if call.reverse else pieces:
-        piece = replace(call, layout=Layout(layout.active[first:last], layout.batch))
-        given = _piece(call, tensors, states, first, last)
-        output, *states = checkpoint(_run_piece, backend, piece, *given, use_reentrant=False, preserve_rng_state=False)
-        outputs.append(output)
+    pieces = [layout.active[first : first + size] for first in range(0, layout.length, size)]
     if not pieces:
         return backend.run([job])[0]
-    return (torch.cat(outputs[::-1] if call.reverse else outputs), *states)
+    states = [tensor for (kind, _), tensor in zip(call.names, tensors, strict=True) if kind == "state"]
+    cut = [
+        _cut(call, name, tensor, [sum(active) for active in pieces])
+        for name, tensor in zip(call.names, tensors, strict=True)
+    ]
+    outputs: list[Tensor] = []
+    for active, given in _in_order(call, list(zip(pieces, zip(*cut, strict=True), strict=True))):
+        entering = iter(states)
+        filled = [
+            next(entering) if kind == "state" else value for (kind, _), value in zip(call.names, given, strict=True)
+        ]
+        piece = replace(call, layout=Layout(active, layout.batch))
+        output, *states = checkpoint(_run_piece, backend, piece, *filled, use_reentrant=False, preserve_rng_state=False)
+        outputs.append(output)
+    return (torch.cat(_in_order(call, outputs)), *states)
+
+
+def _in_order(call: Call, pieces: list[Any]) -> list[Any]:
+    """Pieces in the order in which they run, from their order in time; and back."""
+    return pieces[::-1] if call.reverse else pieces
+
+
+def _cut(call: Call, name: tuple[str, str], tensor: Tensor, rows: Sequence[int]) -> Sequence[Tensor]:
+    """What each piece reads of a tensor: its rows of an input per step, all else as it is.
+
+    All pieces by one operation, whose gradient is put together once: that of a view alone is as long as the whole.
+    """
+    kind, of = name
+    return tensor.split(list(rows)) if kind == "input" and call.per_step(of) else [tensor] * len(rows)
 
 
 def _run_piece(backend: Backend, call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
     return backend.run([(call, tensors)])[0]
-
-
-def _piece(call: Call, tensors: Sequence[Tensor], states: Sequence[Tensor], first: int, last: int) -> list[Tensor]:
-    """What steps [first, last) read: their rows of inputs per step, the states that enter them, the rest as it is."""
-    begin, rows = sum(call.layout.active[:first]), sum(call.layout.active[first:last])
-    entering = iter(states)
-    given = []
-    for (kind, name), tensor in zip(call.names, tensors, strict=True):
-        if kind == "state":
-            given.append(next(entering))
-        elif kind == "input" and call.per_step(name):
-            given.append(tensor.narrow(0, begin, rows))
-        else:
-            given.append(tensor)
-    return given

@@ -21,13 +21,16 @@ from recurra.errors import RecurraError
 
 PROCESS = Path("/proc/self")
 PEER = "torch"
+RECOMPUTE = ", recompute"
+"""Added to a backend's name: with `recompute=True`."""
 
 
 def measure(w: Workload, backends: Sequence[str]) -> tuple[list[Result], list[LeftOut]]:
-    """Megabytes (10^6 bytes) of recurra by backend, and of torch.nn."""
+    """Megabytes (10^6 bytes) of recurra by backend, with `recompute` too, and of torch.nn."""
     from recurra.benchmark.layers import peer_name
 
-    names = {**{backend: f"recurra ({backend})" for backend in backends}, PEER: peer_name(w)}
+    ours = [(backend + how, f"recurra ({backend}){how}") for backend in backends for how in ("", RECOMPUTE)]
+    names = {**dict(ours), PEER: peer_name(w)}
     if not (PROCESS / "clear_refs").is_file():
         return [], [LeftOut(name, "the peak of memory cannot be set back on this system") for name in names.values()]
     peaks = {name: _in_process(w, who) for who, name in names.items()}
@@ -49,7 +52,8 @@ def peak(w: Workload, who: str) -> int:
 
     layer = torch_layer(w)
     if who != PEER:
-        layer = our_layer(w, who, layer.state_dict())
+        backend = who.removesuffix(RECOMPUTE)
+        layer = our_layer(w, backend, layer.state_dict(), recompute=backend != who)
     small, large = make_input(replace(w, steps=1)), make_input(w)
     for x, gradient in (small, large):
         before = _kilobytes("VmRSS")

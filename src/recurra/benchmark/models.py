@@ -108,9 +108,7 @@ def write(w: Workload, backends: Sequence[str], threads: int) -> Entries:
 
 
 def _stream(name: str, model: Any, w: Workload) -> Contender | LeftOut:
-    if not hasattr(model, "stream"):
-        return LeftOut(name, "models have no stream() yet")
-    return Contender(name, partial(model.stream().generate, w.steps))
+    return Contender(name, partial(model.stream().generate, w.steps, prompt=[0]))
 
 
 def _generating(model: LanguageModel, w: Workload) -> Callable[[], Any]:

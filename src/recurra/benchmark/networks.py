@@ -67,11 +67,11 @@ def torch_layer(w: Workload) -> nn.Module:
     return layer
 
 
-def our_layer(w: Workload, backend: str, weights: Mapping[str, Tensor]) -> nn.Module:
+def our_layer(w: Workload, backend: str, weights: Mapping[str, Tensor], recompute: bool = False) -> nn.Module:
     """recurra's layer with the peer's weights."""
-    options = {"peephole": True} if w.peephole else {}
+    options = {"backend": backend, "recompute": recompute, **({"peephole": True} if w.peephole else {})}
     face = getattr(recurra.nn, FACES[w.cell])
-    layer: nn.Module = face(w.size, w.size, w.layers, bidirectional=w.directions == 2, backend=backend, **options)
+    layer: nn.Module = face(w.size, w.size, w.layers, bidirectional=w.directions == 2, **options)
     layer.load_state_dict(weights)
     return layer
 

@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 
 from recurra.cli.flags import resolve, takes_options
 from recurra.cli.output import note, number, print_json, spaced, table, write
+from recurra.cli.plan import print_plans
 from recurra.config import LARGEST, GenerationOptions, StackOptions
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.lm import LMConfig
@@ -152,6 +153,12 @@ def summary(
             validator=Number(gte=1, lte=LARGEST), negative=(), help="Number of tokens, for a model not yet trained."
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        Parameter(
+            negative=(), show_default=False, help="Print how each layer is trained: stages, what is kept, memory."
+        ),
+    ] = False,
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
@@ -161,6 +168,9 @@ def summary(
     """
     if folder is not None and (given or vocabulary):
         raise ConfigError("summary takes a model's folder or the options of a network, not both")
+    if plan:
+        print_plans(folder, vocabulary, given, as_json)
+        return
     if folder is None and vocabulary is None:
         raise ConfigError("summary needs a model's folder, or --vocabulary and the options of a network")
     import recurra

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
+from recurra.backends import choose
 from recurra.config import GenerationOptions
 from recurra.decoding.context import column, encode_context, evaluating
 from recurra.decoding.sample import Sampler
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import States
+from recurra.layers.stream import DTYPES
 from recurra.models.language_model import LanguageModel, select_rows
 from recurra.text import Tokenizer
+
+CHUNK = 16
+"""Tokens made between two looks at the texts: so few that text appears as it is made."""
 
 
 def generate(
@@ -47,13 +53,14 @@ def generate(
     context = encode_context(tokenizer, start, prompt)
     texts = [Transcript(tokenizer, context, prompt, options.stop, on_text) for _ in range(options.n)]
     with evaluating(model):
-        _write(model, tokenizer, context, state, options, texts)
+        write = _stream if _has_stream(model) else _step
+        write(model, tokenizer, context, state, options, texts)
     for text in texts:
         text.finish()
     return [text.text for text in texts]
 
 
-def _write(
+def _step(
     model: LanguageModel,
     tokenizer: Tokenizer,
     context: Sequence[int],
@@ -68,16 +75,54 @@ def _write(
     log_probs, state = log_probs.expand(options.n, -1), select_rows(state, torch.zeros_like(rows))
     for step in range(1, options.length + 1):
         chosen = sampler.choose(log_probs, rows)  # [B, V] -> [B]
-        going = []
-        for place, (row, token) in enumerate(zip(rows.tolist(), chosen.tolist(), strict=True)):
-            if token != tokenizer.stop_id and texts[row].push(token):
-                going.append(place)
+        going = _push(tokenizer, [texts[row] for row in rows.tolist()], chosen.unsqueeze(1))
         if not going or step == options.length:
             return
         if len(going) < len(rows):
             left = torch.tensor(going)
             rows, chosen, state = rows[left], chosen[left], select_rows(state, left)
         log_probs, state = model.next_log_probs(chosen.unsqueeze(0).to(log_probs.device), state)
+
+
+def _stream(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    context: Sequence[int],
+    state: Sequence[States] | None,
+    options: GenerationOptions,
+    texts: Sequence[Transcript],
+) -> None:
+    """The same by the step engine, some tokens at a time; its random numbers are others."""
+    stream = model.stream(options.n)
+    if len(context) > 1:
+        _, state = model.next_log_probs(column(model, context[:-1]), state)
+    if state is not None:
+        stream.state = select_rows(state, torch.zeros(options.n, dtype=torch.int64))
+    how = options.model_dump(include={"temperature", "top_k", "top_p", "greedy", "seed"})
+    excluded, stop = tokenizer.excluded_ids, tokenizer.stop_id
+    going = list(texts)
+    for piece in stream.write(options.length, CHUNK, prompt=context[-1:], excluded=excluded, stop=stop, **how):
+        places = _push(tokenizer, going, piece)
+        if len(places) < len(going):
+            stream.leave(set(range(len(going))) - set(places))
+            going = [going[place] for place in places]
+
+
+def _push(tokenizer: Tokenizer, texts: Sequence[Transcript], tokens: Tensor) -> list[int]:
+    """Give each text its next tokens [B, T]; which of them go on."""
+    return [
+        place
+        for place, (text, row) in enumerate(zip(texts, tokens.tolist(), strict=True))
+        if all(token != tokenizer.stop_id and text.push(token) for token in row)
+    ]
+
+
+def _has_stream(model: LanguageModel) -> bool:
+    """Whether the step engine runs this model: on the CPU, in the native backend."""
+    if not isinstance(model, LanguageModel) or model.output.weight.dtype not in DTYPES:
+        return False
+    device = model.output.weight.device.type
+    return device == "cpu" and choose(model.stack.stack.backend, device).name == "native"
 
 
 class Transcript:

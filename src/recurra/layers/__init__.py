@@ -1,5 +1,6 @@
 """Layers: the recurrent stack as a torch module. `recurra.nn` has them with torch.nn's face."""
 
 from recurra.layers.recurrent import Recurrent, map_state
+from recurra.layers.softmax import linear_cross_entropy
 
-__all__ = ["Recurrent", "map_state"]
+__all__ = ["Recurrent", "linear_cross_entropy", "map_state"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ def run(
     Raises:
         ShapeError, LengthsError: where shapes do not fit.
     """
+    if torch.compiler.is_compiling():
+        return _outside_graph()(stack, weights, x, state, lengths, inputs, training=training, batch_first=batch_first)
     rows, batch = open_batch(stack, x, lengths, inputs, next(iter(weights[0].values()), None), batch_first)
     if state is None:
         shapes = [stack.state_shapes(layer, batch.packing.batch) for layer, _ in stack.runs]
@@ -46,6 +48,20 @@ def run(
     stack.check_state(state, batch.packing.batch, rows)
     output, final = _run_layers(stack, weights, rows, batch, state, training)
     return close_batch(output, batch, x, batch_first), final
+
+
+def _outside_graph() -> Callable[..., tuple[Any, list[States]]]:
+    """`run` as torch.compile is to see it: a call between two graphs, as torch.nn.LSTM is.
+
+    Made when first needed: it imports torch's compiler, which takes as long as torch itself.
+    """
+    global _disabled
+    if _disabled is None:
+        _disabled = torch.compiler.disable(run)
+    return _disabled
+
+
+_disabled: Callable[..., tuple[Any, list[States]]] | None = None
 
 
 def _run_layers(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recurra.errors import ConfigError
 from recurra.layers.initial import initialise
+from recurra.layers.one_step import OneStep
 from recurra.layers.stack import Stack
 
 Naming = Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]]
@@ -44,6 +45,7 @@ class Parameters:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.stack = stack
+        self.one_step = OneStep(self)
         self.names: list[dict[str, tuple[str, ...]]] = []
         for layer, direction in stack.runs:
             ending = stack.suffix(layer, direction) if suffix else ""
@@ -57,6 +59,10 @@ class Parameters:
                         )
                     value = torch.empty(shapes[weight], device=device, dtype=dtype)
                     module.register_parameter(name, nn.Parameter(value))
+
+    def dtype(self, module: nn.Module) -> torch.dtype | None:
+        """The type of the weights; None without any."""
+        return next((value.dtype for value in module.parameters()), None)
 
     def reset(
         self, module: nn.Module, init: Mapping[str, float] | None = None, init_range: float | None = None

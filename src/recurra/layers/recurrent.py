@@ -132,6 +132,12 @@ class Recurrent(nn.Module):
         Raises:
             ShapeError, LengthsError: where shapes do not fit.
         """
+        if (
+            lengths is None
+            and not inputs
+            and (found := self.held.one_step.run(self, self.stack, x, state, self.batch_first))
+        ):
+            return found
         return run(
             self.stack, self.weights(), x, state, lengths, inputs, training=self.training, batch_first=self.batch_first
         )

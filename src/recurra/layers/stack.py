@@ -113,7 +113,16 @@ class Stack:
     def describe(self) -> str:
         """Cell and sizes, and the options that are not at their defaults, on one line."""
         changed = {name: value for name, value in self.options if value != self.cell.options[name]}
-        wrappers = ("bidirectional", "dropout", "recurrent_dropout", "zoneout", "weight_dropout", "residual", "skip")
+        wrappers = (
+            "bidirectional",
+            "dropout",
+            "recurrent_dropout",
+            "zoneout",
+            "weight_dropout",
+            "residual",
+            "skip",
+            "recompute",
+        )
         changed |= {name: getattr(self, name) for name in wrappers if getattr(self, name)}
         changed |= {"zoneout": dict(self.zoneout)} if self.zoneout else {}
         changed |= {"dilation": list(self.dilation)} if max(self.dilation) > 1 else {}

@@ -144,10 +144,15 @@ class RNNBase(nn.Module):
                 raise LengthsError("lengths and further inputs: expected x with a batch, [T, B, I], got [T, I]")
             input = input.unsqueeze(1)  # [T, I] -> [T, 1, I]
         state = None if hx is None else self._open(hx, unbatched)
-        output, final = run(
-            self.stack, self.weights(), input, state, lengths, inputs, training=self.training,
-            batch_first=self.batch_first and not unbatched,
-        )  # fmt: skip
+        batch_first = self.batch_first and not unbatched
+        found = (
+            None
+            if lengths is not None or inputs
+            else self.held.one_step.run(self, self.stack, input, state, batch_first)
+        )
+        output, final = found or run(
+            self.stack, self.weights(), input, state, lengths, inputs, training=self.training, batch_first=batch_first
+        )
         return (output.squeeze(1) if unbatched else output), self._close(final, unbatched)
 
     def stream(self, batch: int = 1, weights: str | None = None) -> LayerStream:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +49,8 @@ class Tracked:
             ShapeError: for weights on another device, or whose types or shapes do not fit the network.
         """
         self.dtype = self.dtype_of(self.weights)
-        self._owners = [(module._parameters, list(module._parameters.values())) for module in self._modules]
+        self._owners = [(module._parameters, list(map(id, module._parameters.values()))) for module in self._modules]
+        self._alive = [list(parameters.values()) for parameters, _ in self._owners]  # so that no other takes their id
         self.computed = any(name not in w.module._parameters for w in self.weights for name in w.names)
         self._held = [self._parts(w) for w in self.weights]
         watched = [getattr(w.module, name) for w in self.weights for name in w.names]
@@ -64,7 +64,7 @@ class Tracked:
     def fresh(self) -> bool:
         """Whether every address is still that of its parameter."""
         for parameters, held in self._owners:
-            if len(parameters) != len(held) or not all(map(is_, parameters.values(), held)):
+            if list(map(id, parameters.values())) != held:
                 return False
         return not self.computed and [pointer() for pointer in self._pointers] == self._addresses
 

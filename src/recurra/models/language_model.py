@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from recurra.data import IGNORED
 from recurra.errors import ConfigError
 from recurra.layers.recurrent import Recurrent, States, map_state
+from recurra.layers.softmax import linear_cross_entropy
 from recurra.models.stream import ModelStream
-
-LOGITS = 1 << 23
-"""Logits in memory at a time where no gradient is wanted: 32 MB in float32."""
 
 
 class LanguageModel(nn.Module):
@@ -89,16 +87,13 @@ class LanguageModel(nn.Module):
     def nats(self, features: Tensor, targets: Tensor, reduction: str = "sum") -> Tensor:
         """Cross-entropy in nats of targets [T, B] (IGNORED is not scored): summed, or [T, B] for reduction "none".
 
-        Without gradients some steps at a time: logits take V / F the memory of the features.
+        The logits of all tokens are never held where the native backend runs, or where no gradient is wanted.
         """
-        steps = len(targets) if torch.is_grad_enabled() else max(1, LOGITS // (self.vocabulary * targets.shape[1]))
-        parts = [
-            cross_entropy(
-                self.logits(some).flatten(0, 1), those.flatten(), ignore_index=IGNORED, reduction=reduction
-            ).reshape((*those.shape,) if reduction == "none" else (1,))
-            for some, those in zip(features.split(steps), targets.split(steps), strict=True)
-        ]
-        return torch.cat(parts) if reduction == "none" else torch.cat(parts).sum()
+        losses = linear_cross_entropy(
+            features.flatten(0, 1), self.output.weight, self.output.bias, targets.flatten(), ignore_index=IGNORED,
+            reduction=reduction, backend=self.stack.stack.backend,
+        )  # fmt: skip
+        return losses.reshape(targets.shape) if reduction == "none" else losses
 
     @torch.no_grad()
     def next_log_probs(

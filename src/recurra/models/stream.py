@@ -50,7 +50,7 @@ class ModelStream(StreamBase):
         if model.embedding is not None:
             tracked.append(Weight(model.embedding, ("weight",), (model.vocabulary, stack.stack.input_size)))
         self._table_wanted = self._table_open = False
-        super().__init__(stack.stack, tracked, batch, weights, model.vocabulary)
+        super().__init__(stack.stack, tracked, batch, weights, vocabulary=model.vocabulary)
 
     def _open_network(self, dtype: torch.dtype) -> tuple[Any, list[int]]:
         from recurra.backends.native.stepping import open_network, output_plan
@@ -75,7 +75,7 @@ class ModelStream(StreamBase):
         Raises:
             ShapeError: for tokens that are not B whole numbers below V.
         """
-        self._ready()
+        self.renew()
         given = self._tokens(tokens)
         log_probs = torch.empty(self.batch, self.vocabulary, dtype=self.dtype)
         self._read_tokens(given, 1, log_probs.data_ptr())
@@ -92,7 +92,7 @@ class ModelStream(StreamBase):
             found = found.expand(self.batch, -1)
         if found.dim() != 2 or found.shape[0] != self.batch:
             raise ShapeError(f"tokens: expected [T] or [{self.batch}, T], got {list(found.shape)}")
-        self._ready()
+        self.renew()
         self._read_tokens(found.T.contiguous(), found.shape[1], 0)
 
     def generate(
@@ -155,19 +155,23 @@ class ModelStream(StreamBase):
         self._table_wanted = self._table_pays(n)
         try:
             while n > 0 and self.batch:
-                self._ready()
+                self.renew()
                 if self._table_wanted and not self._table_open:
-                    self._table_open = self._table_wanted = self._network.open_table()
+                    self._open_table()
                 tokens = torch.empty(self.batch, min(n, chunk), dtype=torch.int64)
                 try:
                     made = self._network.generate(self.batch, tokens.shape[1], choice, tokens.data_ptr())
-                except ArithmeticError as error:
+                except OverflowError as error:
                     raise DataError(f"generate: {error}; nothing can be drawn from it") from None
                 yield tokens[:, :made]
                 n = n - made if made == tokens.shape[1] else 0
         finally:
             self._table_wanted = False
             self._weights_came()
+
+    def _open_table(self) -> None:
+        self._table_open = self._table_wanted = self._network.open_table()
+        self._copies, self._versions = True, self._tracked.versions()  # when weights change, it goes
 
     def _weights_came(self) -> None:
         self._network.close_table()

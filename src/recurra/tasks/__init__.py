@@ -112,6 +112,15 @@ def summarize(task: str, config: Config, vocabulary: int) -> dict[str, Any]:
     return count_weights(build(config, vocabulary, "meta"))
 
 
+def describe_plans(task: str, config: Config, vocabulary: int) -> list[dict[str, Any]]:
+    """How each layer of a model that is not trained yet is trained (see `recurra.inspection.plan.describe_plans`)."""
+    options_of(task)
+    assert isinstance(config, LMConfig)
+    from recurra.tasks.lm.network import build, plans
+
+    return plans(build(config, vocabulary, "meta"))
+
+
 def options_of(task: str) -> type[LMConfig]:
     """The class of options of a task. Raises: ConfigError with the nearest name."""
     if task not in OPTIONS:

@@ -28,7 +28,8 @@ class Resumed:
     step: int
     epoch: int
     notes: tuple[str, ...] = ()
-    """What the user should know: checkpoints that were damaged and passed over, other thread counts."""
+    """What the user should know: checkpoints that were damaged and passed over; another backend, thread count
+    or version."""
 
 
 @dataclass(frozen=True)

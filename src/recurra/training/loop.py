@@ -137,7 +137,7 @@ class _Training:
 
     def notes(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """What the user should know about a resumed run."""
-        former, now = checkpoint.content["environment"], environment(self.device)
+        former, now = checkpoint.content["environment"], environment(self.device, self.options.backend)
         changed = [
             f"{name} was {former.get(name)}, is {now[name]}: results may differ from an unstopped run's"
             for name in now
@@ -275,7 +275,7 @@ class _Training:
         check_weights(self.job.model, self.progress, self.options, self.saved)
         self.progress.seconds = self.seconds()
         content = {
-            "environment": environment(self.device),
+            "environment": environment(self.device, self.options.backend),
             "optimizer": self.options.optimizer,
             "progress": self.progress.to_dict(),
             "curve_size": self.folder.curve_size(),

@@ -137,7 +137,8 @@ OPTIMISERS: dict[str, Callable[[list[nn.Parameter], TrainingOptions], Optimizer]
     "rmsprop": lambda parameters, options: RMSprop(
         parameters, momentum=options.momentum, **_common(options), **_eps(options)
     ),
-    "adam": lambda parameters, options: Adam(parameters, **_common(options), **_eps(options)),
-    "adamw": lambda parameters, options: AdamW(parameters, **_common(options), **_eps(options)),
+    # Fused: one pass over the memory in place of a dozen.
+    "adam": lambda parameters, options: Adam(parameters, fused=True, **_common(options), **_eps(options)),
+    "adamw": lambda parameters, options: AdamW(parameters, fused=True, **_common(options), **_eps(options)),
     "nt-asgd": lambda parameters, options: NTASGD(parameters, patience=options.averaging_patience, **_common(options)),
 }

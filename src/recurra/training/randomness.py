@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from recurra.backends import choose, get_num_threads
+from recurra.backends.extension import extension
+
 if TYPE_CHECKING:
     from recurra.config import TrainingOptions
 
@@ -42,9 +45,15 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     random.setstate(state["python"])
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """What must be equal, beside seed and data, for results equal to the bit."""
-    return {"threads": torch.get_num_threads(), "device": device.type, "torch": torch.__version__}
+def environment(device: torch.device, backend: str | None) -> dict[str, Any]:
+    """What must be equal, beside seed and data, for results equal to the bit; `backend` as the options name it."""
+    threads: int | str = torch.get_num_threads()
+    chosen = choose(backend, device.type).name
+    if chosen == "native":
+        chosen = f"native ({extension().isa()})"
+        native = get_num_threads()
+        threads = threads if native == threads else f"{threads} (native: {native})"
+    return {"threads": threads, "device": device.type, "backend": chosen, "torch": torch.__version__}
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class LayerPlan:
         if name is None:
             return Role.OWN, 0
         kind, *rest = name
-        if kind == "output" or rest == ["x"] and kind == "input":
+        if name in (("output",), ("input", "x")):
             return (Role.OUTPUT if kind == "output" else Role.INPUT), 0
         lists = {
             "input": (Role.FURTHER, self.further),

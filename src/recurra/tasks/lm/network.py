@@ -10,6 +10,7 @@ from torch import nn
 
 from recurra.cells import find_cell
 from recurra.errors import ConfigError
+from recurra.inspection import describe_plans
 from recurra.layers.recurrent import Recurrent
 from recurra.models.language_model import LanguageModel
 from recurra.tasks.lm.options import LMConfig
@@ -67,6 +68,7 @@ def _stack(config: LMConfig, input_size: int) -> Recurrent:
             residual=config.residual,
             skip=config.skip,
             dilation=dilation[0] if len(dilation) == 1 else dilation,
+            recompute=config.recompute,
             init=init,
             init_range=config.init_range,
             backend=config.backend,
@@ -77,6 +79,11 @@ def _stack(config: LMConfig, input_size: int) -> Recurrent:
         if FORGET_BIAS in str(error):
             raise ConfigError(f"forget_bias: cell {config.cell!r} has no forget gate; leave it out") from None
         raise
+
+
+def plans(model: LanguageModel) -> list[dict[str, Any]]:
+    """How each layer of the stack is trained (see `recurra.inspection.plan.describe_plans`)."""
+    return describe_plans(model.stack.stack, input_gradient=model.embedding is not None)
 
 
 def check_device(name: str) -> torch.device:

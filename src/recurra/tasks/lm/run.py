@@ -18,7 +18,7 @@ from recurra.models.weights import count_weights
 from recurra.tasks.lm.backward import Backward
 from recurra.tasks.lm.data import Part, encoded, is_prepared, prepare
 from recurra.tasks.lm.job import evaluate, line_end
-from recurra.tasks.lm.network import build, check_device
+from recurra.tasks.lm.network import build, check_device, plans
 from recurra.tasks.lm.options import LMConfig
 from recurra.text import Tokenizer, load_tokenizer
 from recurra.text.tokenizer import check_unicode
@@ -66,6 +66,10 @@ class LanguageModelRun:
     def summary(self) -> dict[str, Any]:
         """The number of weights of each layer and in total, with the arithmetic."""
         return count_weights(self.model)
+
+    def plans(self) -> list[dict[str, Any]]:
+        """How each layer is trained: stages, kept values, memory (see `recurra.inspection.plan.describe_plans`)."""
+        return plans(self.model)
 
     def evaluate(self, path: Path | str | None = None, batch_size: int | None = None) -> dict[str, float]:
         """Score every token of a text exactly once.

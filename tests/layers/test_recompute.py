@@ -149,8 +149,8 @@ def test_runs_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (memory.PROCESS / "clear_refs").is_file(), reason="the peak of memory cannot be set back")
 def test_less_memory_for_a_long_sequence(native: Any) -> None:
-    """A training step of 10,000 steps peaks lower by most of the kept values: at least half of all."""
+    """A training step of 10,000 steps peaks lower by most of the kept values; output and gradient of x remain."""
     w = Workload("memory", "memory", "lstm", 10_000, 4, 256, one_thread=True)
     results, _ = memory.measure(w, ["native"])
     peaks = {result.name: result.median for result in results}
-    assert peaks["recurra (native), recompute"] < 0.5 * peaks["recurra (native)"]
+    assert peaks["recurra (native), recompute"] < 2 / 3 * peaks["recurra (native)"]

@@ -62,7 +62,7 @@ def _pair(title: str, cell: Cell, form: Form) -> str:
 
 
 def _code(code: Code) -> str:
-    """The name of each buffer ("-" where a run makes its own, "+" before those that begin as zeros), and the numbers."""
+    """Names of buffers ("-" where a run makes its own, "+" before those that begin as zeros), and the numbers."""
     flat, numbers = code.encode()
     names = [_name(buffer.name, buffer.name in code.zeroed) for buffer in code.buffers]
     lines = [names, [len(flat), *map(int, flat)], [len(numbers), *(number.hex() for number in numbers)]]

@@ -145,10 +145,10 @@ def test_changed_threads_are_told(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("native")
 def test_another_backend_or_instruction_set_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     native = f"native ({extension().isa()})"
-    run(tmp_path / "run", stop_at=12, backend="native")
-    resumed = run(tmp_path / "run", resume=True, stop_at=14, backend="reference")[0]
+    run(tmp_path / "run", stop_at=1, backend="native", save_every=1)
+    resumed = run(tmp_path / "run", resume=True, stop_at=2, backend="reference", save_every=1)[0]
     assert resumed.notes == (f"backend was {native}, is reference: results may differ from an unstopped run's",)
-    resumed = run(tmp_path / "run", resume=True, stop_at=16, backend="native")[0]
+    resumed = run(tmp_path / "run", resume=True, stop_at=3, backend="native", save_every=1)[0]
     assert resumed.notes == (f"backend was reference, is {native}: results may differ from an unstopped run's",)
     monkeypatch.setattr(extension(), "isa", lambda: "another")
     resumed = run(tmp_path / "run", resume=True, backend="native")[0]

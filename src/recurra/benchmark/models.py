@@ -107,7 +107,9 @@ def write(w: Workload, backends: Sequence[str], threads: int) -> Entries:
     return [*entries, Contender("torch.nn loop", partial(_torch_text, peer.eval(), w.steps))]
 
 
-def _stream(name: str, model: Any, w: Workload) -> Contender | LeftOut:
+def _stream(name: str, model: LanguageModel, w: Workload) -> Contender | LeftOut:
+    if model.stack.stack.backend == "reference":
+        return LeftOut(name, "streams run in the native backend alone")
     return Contender(name, partial(model.stream().generate, w.steps, prompt=[0]))
 
 

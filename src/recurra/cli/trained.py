@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -39,13 +39,16 @@ def evaluate(
             help="Parts scored side by side: for speed.",
         ),
     ] = None,
+    weights: Annotated[
+        Literal["bf16", "int8"] | None, Parameter(negative=(), help="Compute with weights rounded to this; on the CPU.")
+    ] = None,
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on a text: each token is predicted exactly once."""
     import recurra
 
-    metrics = recurra.load(folder, device).evaluate(file, batch_size=batch_size)
+    metrics = recurra.load(folder, device).evaluate(file, batch_size=batch_size, weights=weights)
     if as_json:
         print_json(metrics)
     else:

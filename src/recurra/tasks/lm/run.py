@@ -14,6 +14,7 @@ from recurra.decoding import Completions, Score, complete, generate, score
 from recurra.decoding.context import evaluating
 from recurra.errors import ConfigError, DataError, FolderError
 from recurra.models.language_model import LanguageModel
+from recurra.models.stepped import SteppedModel
 from recurra.models.weights import count_weights
 from recurra.tasks.lm.backward import Backward
 from recurra.tasks.lm.data import Part, encoded, is_prepared, prepare
@@ -71,13 +72,16 @@ class LanguageModelRun:
         """How each layer is trained: stages, kept values, memory (see `recurra.inspection.plan.describe_plans`)."""
         return plans(self.model)
 
-    def evaluate(self, path: Path | str | None = None, batch_size: int | None = None) -> dict[str, float]:
+    def evaluate(
+        self, path: Path | str | None = None, batch_size: int | None = None, weights: str | None = None
+    ) -> dict[str, float]:
         """Score every token of a text exactly once.
 
         Args:
             path: a text file; None for the test text of the model's training.
             batch_size: parts of the text scored side by side. It changes the speed, and the result hardly: each part
                 but the first reads some of the text before it, to know its state.
+            weights: "bf16" or "int8" to compute with weights rounded to these, as `model.stream` does; on the CPU.
 
         Returns:
             Nats, bits and perplexity per token, bits per character, counts; the unit is in each name.
@@ -95,7 +99,8 @@ class LanguageModelRun:
                 raise DataError(f"{self.folder}: has no test text in its data folder; give a file to evaluate on")
             stack.enter_context(evaluating(self.model))
             stack.enter_context(enough_memory(self.device, "lower --batch-size"))
-            return evaluate(self.model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
+            model: Any = SteppedModel(self.model, weights) if weights else self.model
+            return evaluate(model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
 
     @property
     def device(self) -> torch.device:

@@ -1,25 +1,26 @@
 // The limit that no kernel can pass: multiply-adds of one core that touch no memory.
 #pragma once
 
-#include "simd.h"
+#include "tile.h"
 
 namespace recurra {
 namespace {
 
-// Runs `loops` rounds of as many independent multiply-adds as hide their latency; gives the floating point operations.
+// Runs `loops` rounds of independent multiply-adds, enough to hide their latency and few enough for the registers of
+// every instruction set; gives the floating point operations.
 inline double multiply_add(long loops) {
-    constexpr int sums = 16;
+    constexpr int sums = 12;
     vec<float> sum[sums];
-    vec<float> a = broadcast<float>(0.999f), b = broadcast<float>(0.001f);
-    for (int k = 0; k < sums; ++k) sum[k] = broadcast<float>(static_cast<float>(k));
+    const vec<float> x = broadcast<float>(0.999f);
+    RECURRA_UNROLL
+    for (int k = 0; k < sums; ++k) sum[k] = broadcast<float>(0.01f * static_cast<float>(k));
     for (long n = 0; n < loops; ++n) {
-#pragma GCC unroll 16
-        for (int k = 0; k < sums; ++k) sum[k] = sum[k] * a + b;
-        asm volatile("" : : : "memory");
+        RECURRA_UNROLL
+        for (int k = 0; k < sums; ++k) sum[k] = sum[k] * x + x;
     }
-    vec<float> all = {};
-    for (int k = 0; k < sums; ++k) all += sum[k];
-    volatile float sink = all[0];
+    RECURRA_UNROLL
+    for (int k = 1; k < sums; ++k) sum[0] += sum[k];
+    volatile float sink = sum[0][0];
     (void)sink;
     return 2.0 * sums * LANES<float> * static_cast<double>(loops);
 }

@@ -13,7 +13,7 @@ namespace {
 constexpr int narrow_vectors = vector_registers == 32 ? 8 : 4;
 constexpr int narrow_columns = narrow_vectors * LANES<float>;
 constexpr int narrow_rows = vector_registers == 32 ? 3 : 2;  // rows of a tile: their sums fit the registers
-constexpr int narrow_ahead_bytes = 2048;                     // fetched ahead: measured alike from 1 to 4 KB
+constexpr int narrow_ahead_bytes = 2048;                     // of the panel, fetched ahead of its use
 
 typedef std::uint32_t vector_words __attribute__((vector_size(RECURRA_VECTOR_BYTES), may_alias));
 

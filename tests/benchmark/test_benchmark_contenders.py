@@ -73,7 +73,7 @@ def test_models_learn():
 
 def test_models_write():
     for name, run in contenders(models.write(SMALL["generate"], AVAILABLE, 1)).items():
-        (text,) = run() if "generate" in name and "stream" not in name else [run()]
+        (text,) = run() if "generate" in name else [run()]
         assert len(text) == SMALL["generate"].steps, name
 
 
@@ -96,7 +96,8 @@ def test_memory_holds_at_least_the_results():
     if left_out:
         pytest.skip(left_out[0].reason)
     least = 4 * (2 * 200 * 16 * 128 + 2 * 4 * 128 * 128 + 2 * 4 * 128) / 1e6
-    assert [one.name for one in results] == [f"recurra ({AVAILABLE[0]})", "torch.nn.LSTM"]
+    ours = f"recurra ({AVAILABLE[0]})"
+    assert [one.name for one in results] == [ours, f"{ours}, recompute", "torch.nn.LSTM"]
     assert all(0.95 * least < one.median < 100 * least for one in results)  # pages and cached memory blur it
 
 

@@ -40,8 +40,8 @@ class TrainedStandIn:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     texts: tuple[str, ...] = ("lo world",)
 
-    def evaluate(self, path, batch_size=None):
-        self.calls.append(("evaluate", (path, batch_size)))
+    def evaluate(self, path, batch_size=None, weights=None):
+        self.calls.append(("evaluate", (path, batch_size, weights)))
         return {"bits per character": 2.5, "tokens": 12345}
 
     def score(self, sentences, end=True):

@@ -94,7 +94,7 @@ def test_invalid_utf8_in_sentences(recurra_command, tmp_path):
 
 
 def test_error_from_below_becomes_one_line(recurra_command, trained, monkeypatch):
-    def evaluate(path, batch_size=None):
+    def evaluate(path, **options):
         raise DataError("c.txt: is empty;\n give a text")
 
     monkeypatch.setattr(trained, "evaluate", evaluate)

@@ -16,13 +16,13 @@ from recurra.tasks.lm import LMConfig
 
 def test_evaluate(recurra_command, trained):
     result = recurra_command("evaluate", "model", "t.txt", "--batch-size", "7")
-    assert trained.calls == [("load", Path("model")), ("evaluate", (Path("t.txt"), 7))]
+    assert trained.calls == [("load", Path("model")), ("evaluate", (Path("t.txt"), 7, None))]
     assert result.out == "bits per character  2.5000\ntokens              12,345\n"
 
 
 def test_evaluate_on_the_test_data_as_json(recurra_command, trained):
     result = recurra_command("evaluate", "model", "--json")
-    assert trained.calls[-1] == ("evaluate", (None, None))
+    assert trained.calls[-1] == ("evaluate", (None, None, None))
     assert json.loads(result.out) == {"bits per character": 2.5, "tokens": 12345}
 
 

@@ -76,6 +76,19 @@ def test_compiled_without_gradients(graphs: Any) -> None:
         torch.testing.assert_close(compiled(x), network(x))
 
 
+def test_compiled_steps_with_the_state_carried(graphs: Any) -> None:
+    layer, counter = Recurrent("lstm", 4, 6, num_layers=2).eval(), graphs("eager")
+    compiled, x = torch.compile(layer, backend=counter), torch.randn(7, 1, 4)
+    with torch.no_grad():
+        state, outputs, counts = None, [], []
+        for step in x.split(1):
+            output, state = compiled(step, state)
+            outputs.append(output)
+            counts.append(counter.frame_count)
+        torch.testing.assert_close(torch.cat(outputs), layer(x)[0])
+    assert len(set(counts[1:])) == 1
+
+
 def test_the_compiler_is_imported_only_where_it_is_used() -> None:
     """It takes longer to import than torch."""
     code = (

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import recurra
-from recurra.backends.threads import use_threads
+from recurra.backends.threads import num_threads, use_threads
 from recurra.errors import ConfigError
 
 
@@ -35,6 +35,14 @@ def test_a_chosen_number_stays():
     torch.set_num_threads(1)
     assert recurra.get_num_threads() == 3
     assert torch.get_num_threads() == 1
+
+
+def test_a_number_for_a_while():
+    torch.set_num_threads(1)
+    recurra.set_num_threads(3)
+    with num_threads(2):
+        assert (recurra.get_num_threads(), torch.get_num_threads()) == (2, 2)
+    assert (recurra.get_num_threads(), torch.get_num_threads()) == (3, 1)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1025, 2.0, "2", True])

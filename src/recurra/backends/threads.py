@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -54,6 +56,20 @@ def _from_environment() -> int | None:
     return _checked(
         "RECURRA_NUM_THREADS", int(written) if written.isascii() and written.isdigit() and len(written) < 9 else written
     )
+
+
+@contextmanager
+def num_threads(count: int) -> Iterator[None]:
+    """Use `count` threads inside, in the native backend and in torch, whatever else was asked for."""
+    global _chosen
+    former, of_torch = _chosen, torch.get_num_threads()
+    set_num_threads(count)
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        _chosen = former
+        torch.set_num_threads(of_torch)
 
 
 def use_threads(extension: Any) -> None:

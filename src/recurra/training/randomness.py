@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 
 from recurra.backends import choose, get_num_threads
 from recurra.backends.extension import extension
+from recurra.backends.threads import num_threads
 
 if TYPE_CHECKING:
     from recurra.config import TrainingOptions
@@ -72,12 +73,9 @@ def reproducible(options: TrainingOptions) -> Iterator[None]:
 
     Raises: with `deterministic`, torch raises RuntimeError where an operation has no deterministic form.
     """
-    threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     if options.deterministic:
         # cuBLAS is repeatable only with a workspace of fixed size (its documentation, "Results
         # reproducibility"); it reads this at its first product.
@@ -86,8 +84,8 @@ def reproducible(options: TrainingOptions) -> Iterator[None]:
         # Filling every new tensor costs a pass over memory that no operation here reads before it writes.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        yield
+        with nullcontext() if options.threads is None else num_threads(options.threads):
+            yield
     finally:
-        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

@@ -191,20 +191,25 @@ class Homes:
         for product in hoisted:
             width = product.width or 0
             reads = list(self._reads(product, 0, width))
-            if any(reader is not None and not self._in_loop(reader) for _, _, reader in reads):
-                continue
             self.place[product] = (self.memory.span(Rows.STEP, width),)
-            taken: list[tuple[int, int]] = []
-            for node in kept:
+            free = [n for n in kept if n.width and n.rate.per_step and n in self.where and self.makes(n)]
+            fitting: dict[tuple[int, int], list[Node]] = {}
+            for node in free:
                 size = node.width or 0
-                if not size or not self._in_loop(node) or node in self.place or not self.makes(node):
-                    continue
                 for first in range(0, width - size + 1, size):
-                    free = all(first >= b or first + size <= a for a, b in taken)
-                    if free and all(self._over(order, node, first, size, read) for read in reads):
-                        self.place[node] = (self.place[product][0].part(first, size),)
-                        taken.append((first, first + size))
-                        break
+                    if all(self._over(order, node, first, size, read) for read in reads):
+                        fitting.setdefault((first, size), []).append(node)
+            self._share(product, fitting)
+
+    def _share(self, product: Node, fitting: dict[tuple[int, int], list[Node]]) -> None:
+        """Give columns (first, size) of a product to values that may be written over them: first those columns that
+        the fewest may take."""
+        taken: list[tuple[int, int]] = []
+        for (first, size), nodes in sorted(fitting.items(), key=lambda item: (len(item[1]), item[0])):
+            node = next((n for n in nodes if n not in self.place), None)
+            if node is not None and all(first >= end or first + size <= begin for begin, end in taken):
+                self.place[node] = (self.place[product][0].part(first, size),)
+                taken.append((first, first + size))
 
     def _over(
         self, order: dict[Node, int], node: Node, first: int, size: int, read: tuple[int, int, Node | None]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from char_job import CONFIG, CharJob, options, weights
 
 import recurra
@@ -157,13 +158,25 @@ def test_another_backend_or_instruction_set_is_told(tmp_path: Path, monkeypatch:
 
 @pytest.mark.usefixtures("native")
 def test_another_number_of_native_threads_is_told(tmp_path: Path) -> None:
-    run(tmp_path / "run", stop_at=12)
-    recurra.set_num_threads(2)
+    count = torch.get_num_threads()
+    run(tmp_path / "run", stop_at=12, threads=None)
+    recurra.set_num_threads(count + 1)
     try:
-        resumed = run(tmp_path / "run", resume=True)[0]
+        resumed = run(tmp_path / "run", resume=True, threads=None)[0]
     finally:
         recurra.set_num_threads(None)
-    assert resumed.notes == ("threads was 1, is 1 (native: 2): results may differ from an unstopped run's",)
+    changed = f"threads was {count}, is {count} (native: {count + 1}): results may differ from an unstopped run's"
+    assert resumed.notes == (changed,)
+
+
+@pytest.mark.usefixtures("native")
+def test_the_threads_of_a_run_are_those_it_asks_for(tmp_path: Path) -> None:
+    run(tmp_path / "run", stop_at=12)  # one thread
+    recurra.set_num_threads(2)
+    try:
+        assert run(tmp_path / "run", resume=True)[0].notes == ()
+    finally:
+        recurra.set_num_threads(None)
 
 
 def truncate(file: Path) -> None:

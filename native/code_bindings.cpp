@@ -37,6 +37,8 @@ void run(bool doubles, const std::vector<Job>& jobs, const std::vector<std::int6
 // GFLOP/s of multiply-adds in float32 that touch no memory, on `count` threads at once: the best of several short runs.
 double fma_limit(int count) {
     const Kernels& best = kernels();
+    const int before = threads();
+    set_threads(count);
     nb::gil_scoped_release free;
     double limit = 0;
     for (int run = 0; run < 20; ++run) {
@@ -47,6 +49,7 @@ double fma_limit(int count) {
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
         limit = std::max(limit, count * best.multiply_add(1) * loops / seconds.count() / 1e9);
     }
+    set_threads(before);
     return limit;
 }
 

@@ -26,6 +26,8 @@ def inference(w: Workload, weights: Mapping[str, Tensor], x: Tensor, threads: in
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3  # 3: errors, no warnings
     graph = _graph(w, weights).SerializeToString()
+    # Its threads would spin on after a run, on the CPUs that the next contender needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     given = {"x": x.numpy()}
     return Contender(NAME, lambda: {"output": session.run(["output"], given)[0]})

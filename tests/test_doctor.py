@@ -18,29 +18,32 @@ from recurra.cli.main import main
 REFERENCE = BACKENDS["reference"]
 
 
-def add_backend(monkeypatch, name, run):
-    others = {one: BACKENDS[one] for one in BACKENDS}
-    for one in others:
-        monkeypatch.delitem(BACKENDS, one)
-    monkeypatch.setitem(BACKENDS, "reference", REFERENCE)
-    monkeypatch.setitem(BACKENDS, name, Backend(name, run, lambda device: None if device == "cpu" else "not here"))
+@pytest.fixture(autouse=True)
+def backends_in_their_order():
+    """The order says which is chosen, and undoing changes one by one would not bring it back."""
+    before = dict(BACKENDS)
+    yield
+    BACKENDS.clear()
+    BACKENDS.update(before)
+
+
+def add_backend(name, run):
+    BACKENDS.clear()
+    BACKENDS["reference"] = REFERENCE
+    BACKENDS[name] = Backend(name, run, lambda device: None if device == "cpu" else "not here")
 
 
 def scaled(factor):
     """The reference, with a part of its output wrong."""
 
-    def run(*arguments):
-        made = REFERENCE.run(*arguments)
-        if isinstance(made, list):
-            return [(output * factor, *finals) for output, *finals in made]
-        output, *finals = made
-        return (output * factor, *finals)
+    def run(jobs):
+        return [(output * factor, *finals) for output, *finals in REFERENCE.run(jobs)]
 
     return run
 
 
-def test_a_right_backend_passes(monkeypatch):
-    add_backend(monkeypatch, "twin", REFERENCE.run)
+def test_a_right_backend_passes():
+    add_backend("twin", REFERENCE.run)
     checks = list(doctor.self_test())
     assert {(one.cell, one.dtype) for one in checks} == {(c, d) for c in CELLS for d in ("float32", "float64")}
     assert all(one.passed and one.problem is None for one in checks)
@@ -48,8 +51,8 @@ def test_a_right_backend_passes(monkeypatch):
 
 
 @pytest.mark.parametrize("factor", [1.001, float("nan")])
-def test_a_wrong_backend_fails(monkeypatch, capsys, factor):
-    add_backend(monkeypatch, "wrong", scaled(factor))
+def test_a_wrong_backend_fails(capsys, factor):
+    add_backend("wrong", scaled(factor))
     assert not any(one.passed for one in doctor.self_test())
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
@@ -57,11 +60,11 @@ def test_a_wrong_backend_fails(monkeypatch, capsys, factor):
     assert "  gru: error " in shown
 
 
-def test_an_exception_is_a_failure(monkeypatch, capsys):
+def test_an_exception_is_a_failure(capsys):
     def run(*arguments):
         raise RuntimeError("no such kernel")
 
-    add_backend(monkeypatch, "broken", run)
+    add_backend("broken", run)
     assert main(["doctor", "--json"]) == 1
     facts = json.loads(capsys.readouterr().out)
     assert facts["well"] is False
@@ -78,8 +81,8 @@ def test_facts(capsys):
     assert facts["threads"]["torch"] == torch.get_num_threads()
 
 
-def test_the_self_test_leaves_the_random_state(monkeypatch):
-    add_backend(monkeypatch, "twin", REFERENCE.run)
+def test_the_self_test_leaves_the_random_state():
+    add_backend("twin", REFERENCE.run)
     before = torch.random.get_rng_state()
     list(doctor.self_test())
     assert torch.equal(before, torch.random.get_rng_state())

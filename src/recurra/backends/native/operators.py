@@ -33,7 +33,7 @@ def _scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[in
     for spec, given, named in zip(jobs, _split(tensors, jobs), made, strict=True):
         runs.append((spec.forward, given | named, spec.reverse, False))
     _run(runs, active, batch)
-    return [tensor for named in made for tensor in named.values()]
+    return _flat(made)
 
 
 def _outputs(
@@ -47,8 +47,7 @@ def _outputs(
 
 
 def _scan_fake(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> list[Tensor]:
-    made = _outputs(tensors, [specification(number) for number in numbers], active, batch)
-    return [tensor for named in made for tensor in named.values()]
+    return _flat(_outputs(tensors, [specification(number) for number in numbers], active, batch))
 
 
 def _scan_gradient(
@@ -72,7 +71,7 @@ def _scan_gradient(
         given |= {("state", name): next(arriving) for name in spec.cell.states}
         runs.append((spec.gradient, given | named, not spec.reverse, spec.reverse))
     _run(runs, active, batch)
-    return [tensor for named in made for tensor in named.values()]
+    return _flat(made)
 
 
 def _gradients(
@@ -100,7 +99,10 @@ def _scan_gradient_fake(
     active: Sequence[int],
     batch: int,
 ) -> list[Tensor]:
-    made = _gradients(tensors, [specification(number) for number in numbers], active, batch)
+    return _flat(_gradients(tensors, [specification(number) for number in numbers], active, batch))
+
+
+def _flat(made: Sequence[Named]) -> list[Tensor]:
     return [tensor for named in made for tensor in named.values()]
 
 
@@ -130,6 +132,7 @@ def _run(
     _native.run(doubles, jobs, active, batch)
 
 
-for _key in ("CPU", "Meta"):
-    _library.impl("scan", _scan if _key == "CPU" else _scan_fake, _key)
-    _library.impl("scan_gradient", _scan_gradient if _key == "CPU" else _scan_gradient_fake, _key)
+_library.impl("scan", _scan, "CPU")
+_library.impl("scan", _scan_fake, "Meta")
+_library.impl("scan_gradient", _scan_gradient, "CPU")
+_library.impl("scan_gradient", _scan_gradient_fake, "Meta")

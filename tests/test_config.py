@@ -39,7 +39,8 @@ def test_groups_name_every_option_once(config):
 
 
 def test_groups_come_in_the_order_of_the_bases():
-    assert list(LMConfig.groups()) == ["Text", "Network", "Training"]
+    expected = ["Data", "Text", "Language model", "Network", "Truncation", "Training"]
+    assert list(LMConfig.groups()) == expected
 
 
 @pytest.mark.parametrize("values", CHANGES)

@@ -11,6 +11,7 @@ import recurra
 from recurra.cli.main import main
 from recurra.decoding import Completions
 from recurra.tasks.lm import LMConfig
+from recurra.tasks.training import Measure
 
 
 @dataclass
@@ -40,7 +41,7 @@ class TrainedStandIn:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     texts: tuple[str, ...] = ("lo world",)
 
-    def evaluate(self, path, batch_size=None, weights=None):
+    def evaluate(self, path, *, batch_size=None, weights=None):
         self.calls.append(("evaluate", (path, batch_size, weights)))
         return {"bits per character": 2.5, "tokens": 12345}
 
@@ -88,13 +89,19 @@ def started(monkeypatch):
 
     record = SimpleNamespace(events=[], given=None)
 
-    def start(task, data, config=None, resume=None):
-        record.given = SimpleNamespace(task=task, data=data, config=config, resume=resume)
+    def start(task, config):
+        record.given = SimpleNamespace(task=task, config=config, data=config.data)
+        return training()
+
+    def resume(task, folder, data=None):
+        record.given = SimpleNamespace(task=task, resume=folder, data=data)
+        return training()
+
+    def training():
         return SimpleNamespace(
-            events=lambda: iter(record.events),
-            config=config or LMConfig.make(),
-            folder=SimpleNamespace(path=Path("runs/x")),
+            events=lambda: iter(record.events), measure=Measure("word"), folder=SimpleNamespace(path=Path("runs/x"))
         )
 
-    monkeypatch.setattr(recurra.tasks, "start", start, raising=False)
+    monkeypatch.setattr(recurra.tasks, "start", start)
+    monkeypatch.setattr(recurra.tasks, "resume", resume)
     return record

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from recurra.cli.display import describe, loss_in_use, show, show_live
+from recurra.cli.display import describe, show, show_live
+from recurra.tasks.training import Measure
 from recurra.training.events import (
     DataSummary,
     Evaluated,
@@ -20,6 +21,7 @@ from recurra.training.events import (
     Stopped,
 )
 
+CHARACTERS, WORDS = Measure("character", usual="bits"), Measure("word", usual="perplexity")
 STEP = Step(
     step=1200, epoch=2, fraction=0.25, loss=math.log(8), learning_rate=0.002, grad_norm=1.5,
     clipped_share=0.1, tokens_per_second=12345.6, seconds=60.0, eta_seconds=125.0,
@@ -61,17 +63,17 @@ model: runs/x
 
 
 def test_plain_lines(capsys):
-    show(EVENTS, "character")
+    show(EVENTS, CHARACTERS)
     assert capsys.readouterr().out == LINES
 
 
 def test_no_control_characters_in_any_description():
     for event in EVENTS:
-        assert all(one.isprintable() or one == "\n" for one in describe(event, "character"))
+        assert all(one.isprintable() or one == "\n" for one in describe(event, CHARACTERS))
 
 
 def test_json_one_object_per_event(capsys):
-    show([*EVENTS, Evaluated(1, 1, {"perplexity per word": math.inf}, 0.0, False, None)], as_json=True)
+    show([*EVENTS, Evaluated(1, 1, {"perplexity per word": math.inf}, 0.0, False, None)], CHARACTERS, as_json=True)
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["event"] for one in objects][:4] == ["datasummary", "modelsummary", "resumed", "step"]
     assert objects[3]["loss"] == STEP.loss
@@ -79,23 +81,21 @@ def test_json_one_object_per_event(capsys):
 
 
 @pytest.mark.parametrize(
-    ("unit", "shown"),
+    ("measure", "shown"),
     [
-        ("character", "3.0000 bits per character"),
-        ("byte", "3.0000 bits per byte"),
-        ("word", "perplexity 8.00 per word"),
-        ("token", "perplexity 8.00 per token"),
+        (Measure("character", usual="bits"), "3.0000 bits per character"),
+        (Measure("word", usual="perplexity"), "perplexity 8.00 per word"),
+        (Measure("step", "absolute error"), "loss 2.0794 absolute error per step"),
     ],
 )
-def test_the_unit_is_named(unit, shown):
-    assert loss_in_use(math.log(8), unit) == shown
-    assert shown in describe(STEP, unit)
+def test_the_unit_is_named(measure, shown):
+    assert shown in describe(STEP, measure)
 
 
 def test_live_display_keeps_everything_but_the_steps():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=200, highlight=False, markup=False, emoji=False)
-    show_live(EVENTS, "character", console)
+    show_live(EVENTS, CHARACTERS, console)
     shown = screen.getvalue()
     for line in LINES.splitlines():
         if not line.startswith(("step", "saved")):
@@ -109,21 +109,21 @@ def test_a_terminal_gets_the_live_display(monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr("recurra.cli.display.show_live", lambda *given: called.append(given))
     monkeypatch.setenv("TERM", "xterm")
-    show(EVENTS, "word")
-    assert called[0][1] == "word"
+    show(EVENTS, WORDS)
+    assert called[0][1] == WORDS
     monkeypatch.setenv("TERM", "dumb")
-    show([], "word")
+    show([], WORDS)
     assert len(called) == 1
 
 
 def test_it_is_said_whether_a_signal_ended_training():
-    assert not show([Stopped("no improvement in 2 evaluations")])
-    assert show([Stopped("SIGINT", interrupted=True)])
+    assert not show([Stopped("no improvement in 2 evaluations")], WORDS)
+    assert show([Stopped("SIGINT", interrupted=True)], WORDS)
 
 
 def test_long_lines_of_a_sample_are_wrapped():
     event = Evaluated(1, 1, {}, 0.0, False, sample="a" * 80 + " b\n\nc")
-    assert describe(event, "word").splitlines()[1:] == [f"  | {'a' * 76}", "  | aaaa b", "  | ", "  | c"]
+    assert describe(event, WORDS).splitlines()[1:] == [f"  | {'a' * 76}", "  | aaaa b", "  | ", "  | c"]
 
 
 def test_an_error_while_training_leaves_the_terminal_in_order():
@@ -133,5 +133,5 @@ def test_an_error_while_training_leaves_the_terminal_in_order():
 
     screen = io.StringIO()
     with pytest.raises(ValueError, match="the loss is nan"):
-        show_live(events(), "character", Console(file=screen, force_terminal=True, width=100))
+        show_live(events(), CHARACTERS, Console(file=screen, force_terminal=True, width=100))
     assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")  # the cursor is back

@@ -7,7 +7,11 @@ from recurra.tasks.lm import LMConfig
 
 WRONG = [
     ("trian lm", "unknown command 'trian'; did you mean 'train'?"),
-    ("xx", "unknown command 'xx'; known: train, evaluate, generate, score, complete, summary, bench, doctor"),
+    (
+        "xx",
+        "unknown command 'xx'; "
+        "known: train, check, evaluate, predict, generate, score, complete, summary, bench, doctor",
+    ),
     ("train llm", "unknown command 'llm'; did you mean 'lm'?"),
     ("train lm c.txt --hiden-size 3", "unknown option '--hiden-size'; did you mean '--hidden-size'?"),
     ("train lm c.txt --hiden-size=3", "unknown option '--hiden-size'; did you mean '--hidden-size'?"),
@@ -15,7 +19,7 @@ WRONG = [
     ("train lm c.txt --qqqq", "unknown option '--qqqq'; see `recurra train lm --help`"),
     ("generate x --beam", "unknown option '--beam'; see `recurra generate --help`"),
     ("generate x --temprature 1", "unknown option '--temprature'; did you mean '--temperature'?"),
-    ("train lm", "no data; give a text file, as in `recurra train lm corpus.txt`"),
+    ("train lm", "no data; give a text file, as in `recurra train lm DATA`"),
     ("train lm c.txt d.txt", "unexpected argument 'd.txt'; see `recurra train lm --help`"),
     ("train lm c.txt --hidden-size x", 'invalid value for --hidden-size: unable to convert "x" into int.'),
     ("train lm c.txt --hidden-size 0", "hidden_size: must be greater than or equal to 1, got 0"),

@@ -67,7 +67,7 @@ def test_one_hot_input_is_as_wide_as_the_vocabulary(recurra_command):
 
 
 def test_plans_of_a_folder(recurra_command, monkeypatch):
-    plans = recurra.tasks.describe_plans("lm", LMConfig.make(num_layers=1), 5)
+    plans = recurra.tasks.describe_plans(LMConfig.make(num_layers=1), 5)
     monkeypatch.setitem(vars(recurra), "load", lambda folder, device: SimpleNamespace(plans=lambda: plans))
     assert json.loads(recurra_command("summary", "model", "--plan", "--json").out) == {"layers": plans}
 

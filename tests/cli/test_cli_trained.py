@@ -102,15 +102,15 @@ def test_summary_of_a_folder(recurra_command, trained):
 def test_summary_of_options(recurra_command, trained, monkeypatch):
     asked = []
 
-    def summarize(task, config, vocabulary):
-        asked.append((task, config, vocabulary))
+    def summarize(config, vocabulary):
+        asked.append((config, vocabulary))
         return trained.summary()
 
     monkeypatch.setattr(recurra.tasks, "summarize", summarize, raising=False)
     words = "summary --cell lstm --hidden-size 100 --num-layers 4 --vocabulary 50000 --cell-options peephole=true"
     assert recurra_command(*words.split()).code == 0
     config = LMConfig.make(cell="lstm", hidden_size=100, num_layers=4, cell_options={"peephole": True})
-    assert asked == [("lm", config, 50000)]
+    assert asked == [(config, 50000)]
 
 
 def test_a_closed_pipe_is_quiet():

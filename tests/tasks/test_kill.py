@@ -141,9 +141,9 @@ def test_kill_while_a_run_is_replaced(
 def test_kill_before_the_first_checkpoint(characters: LanguageModelRun, corpus: Path, tmp_path: Path) -> None:
     """A run that starts from another model's weights still does."""
     options = {"data": corpus, "init_from": characters.folder, "max_steps": 3, "batch_size": 4, "bptt": 16}
-    started = tasks.start("lm", None, LMConfig.make(**options, output_dir=tmp_path / "whole"))
+    started = tasks.start("lm", LMConfig.make(**options, output_dir=tmp_path / "whole"))
     assert len(list(started.events())) > 4
-    tasks.start("lm", None, LMConfig.make(**options, output_dir=tmp_path / "killed"))
+    tasks.start("lm", LMConfig.make(**options, output_dir=tmp_path / "killed"))
     train_here(f"--resume {tmp_path}/killed")
     assert result_of(tmp_path / "killed") == result_of(tmp_path / "whole")
 

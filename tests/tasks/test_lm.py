@@ -41,7 +41,7 @@ def nats_one_by_one(model: LanguageModel, tokens: list[int], before: int) -> lis
 
 
 def test_the_plans_of_a_trained_model(characters: LanguageModelRun) -> None:
-    described = recurra.tasks.describe_plans("lm", characters.config, characters.tokenizer.size)
+    described = recurra.tasks.describe_plans(characters.config, characters.tokenizer.size)
     assert characters.plans() == described
     assert [layer["input_size"] for layer in described] == [SMALL["hidden_size"]]
 
@@ -255,22 +255,18 @@ def test_windows_slide_over_sentences(corpus: Path, tmp_path: Path) -> None:
 
 def test_weights_of_the_textbook_questions() -> None:
     """Counted by the formulas of the layers, from the sizes alone."""
-    rnn = recurra.tasks.summarize(
-        "lm", LMConfig.make(cell="rnn", hidden_size=4, num_layers=1, embedding="one-hot"), 1003
-    )
+    rnn = recurra.tasks.summarize(LMConfig.make(cell="rnn", hidden_size=4, num_layers=1, embedding="one-hot"), 1003)
     assert rnn["weights"] == (4 * 1003 + 4 * 4 + 4) + (1003 * 4 + 1003)
     shape = {"hidden_size": 100, "num_layers": 4}
 
     def stack(gates: int, extra: int) -> int:
         return 50_000 * 100 + 4 * (gates * (100 * 100 + 100 * 100 + 100) + extra) + (50_000 * 100 + 50_000)
 
-    lstm = recurra.tasks.summarize("lm", LMConfig.make(cell="lstm", **shape), 50_000)
-    peephole = recurra.tasks.summarize(
-        "lm", LMConfig.make(cell="lstm", cell_options={"peephole": True}, **shape), 50_000
-    )
-    plain = recurra.tasks.summarize("lm", LMConfig.make(cell="rnn", **shape), 50_000)
+    lstm = recurra.tasks.summarize(LMConfig.make(cell="lstm", **shape), 50_000)
+    peephole = recurra.tasks.summarize(LMConfig.make(cell="lstm", cell_options={"peephole": True}, **shape), 50_000)
+    plain = recurra.tasks.summarize(LMConfig.make(cell="rnn", **shape), 50_000)
     assert (lstm["weights"], peephole["weights"], plain["weights"]) == (stack(4, 0), stack(4, 300), stack(1, 0))
-    tied = recurra.tasks.summarize("lm", LMConfig.make(hidden_size=8, tie_weights=True, num_layers=1), 10)
+    tied = recurra.tasks.summarize(LMConfig.make(hidden_size=8, tie_weights=True, num_layers=1), 10)
     assert tied["weights"] == 10 * 8 + 4 * (8 * 8 + 8 * 8 + 8) + 10
 
 
@@ -295,7 +291,7 @@ def test_a_resumed_run_is_the_same_to_the_bit_at_awkward_sizes(corpus: Path, tmp
     options |= {"hidden_size": 17, "batch_size": 3, "max_steps": 14, "save_every": 5, "dropout": 0.1}
     whole = train(corpus, tmp_path / "whole", **options)
     config = LMConfig.make(data=corpus, output_dir=tmp_path / "stopped", **options)
-    for event in recurra.tasks.start("lm", corpus, config).events():
+    for event in recurra.tasks.start("lm", config).events():
         if isinstance(event, Saved) and event.step == 10:
             break
     resumed = recurra.train("lm", resume=tmp_path / "stopped", on_event=lambda event: None)

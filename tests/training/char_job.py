@@ -76,7 +76,7 @@ class ArrayBatches:
 class CharJob:
     """The job; `losses` overrides the reported nats per token by step of this session, to stage accidents."""
 
-    monitor = "nats"
+    monitor, maximize, part = "nats", False, "valid"
 
     def __init__(self, options: TrainingOptions, delay: float = 0.0, dtype: torch.dtype = torch.float32):
         seed_everything(options.seed)

@@ -35,7 +35,7 @@ from recurra.training import (
 class RaggedJob:
     """A linear model on batches of unequal numbers of tokens; `reduction` as TrainingOptions.loss_reduction."""
 
-    monitor = "nats"
+    monitor, maximize, part = "nats", False, "valid"
     steps_per_epoch = 5
     rows = (2, 3, 1, 4, 2)
     tokens = (3, 5, 1, 2, 4)
@@ -274,7 +274,7 @@ def test_out_of_memory_is_one_line(tmp_path: Path) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
     job.loss = loss
-    with pytest.raises(TrainingError, match=r"^cpu: out of memory; lower --batch-size .* or --bptt$"):
+    with pytest.raises(TrainingError, match=r"^cpu: out of memory; lower --batch-size .* or shorten the sequences$"):
         events_of(tmp_path, job)
 
 

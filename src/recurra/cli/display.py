@@ -10,7 +10,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -25,6 +25,7 @@ from recurra.training.events import (
     Event,
     Finished,
     ModelSummary,
+    Repeated,
     Resumed,
     Saved,
     Step,
@@ -33,24 +34,26 @@ from recurra.training.events import (
     to_dict,
 )
 
+if TYPE_CHECKING:
+    from recurra.tasks.training import Measure
+
+Results = Mapping[str, Mapping[str, float]]
+
 WIDTH = 76  # characters of a sample in a line: beside its mark they fit any terminal
 
 
-def show(events: Iterable[Event], unit: str = "token", *, as_json: bool = False) -> bool:
-    """Show each event as it comes, and say whether a signal ended them.
-
-    `unit` is what the loss is per: character, word, token.
-    """
+def show(events: Iterable[Event], measure: Measure, *, as_json: bool = False) -> bool:
+    """Show each event as it comes, and say whether a signal ended them. `measure` says what the loss is."""
     ends: list[bool] = []
     events = _watched(events, ends)
     if as_json:
         for event in events:
             print_json(to_dict(event))
     elif sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        show_live(events, unit, Console(highlight=False, markup=False, emoji=False))
+        show_live(events, measure, Console(highlight=False, markup=False, emoji=False))
     else:
         for event in events:
-            print(describe(event, unit), flush=True)
+            print(describe(event, measure), flush=True)
     return any(ends)
 
 
@@ -61,17 +64,17 @@ def _watched(events: Iterable[Event], ends: list[bool]) -> Iterator[Event]:
         yield event
 
 
-def show_live(events: Iterable[Event], unit: str, console: Console) -> None:
+def show_live(events: Iterable[Event], measure: Measure, console: Console) -> None:
     """Two lines that change with each step; summaries, evaluations and the end stay above them."""
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for event in events:
             if isinstance(event, Step):
-                live.update(_progress(event, unit))
+                live.update(_progress(event, measure))
             elif not isinstance(event, Saved):
-                console.print(Text(describe(event, unit)))
+                console.print(Text(describe(event, measure)))
 
 
-def _progress(step: Step, unit: str) -> Group:
+def _progress(step: Step, measure: Measure) -> Group:
     line = Table.grid(padding=(0, 2))
     line.add_row(
         f"epoch {step.epoch}",
@@ -79,10 +82,10 @@ def _progress(step: Step, unit: str) -> Group:
         f"step {step.step:,}",
         f"{format_duration(step.eta_seconds)} left",
     )
-    return Group(line, Text(_measures(step, unit)))
+    return Group(line, Text(_measures(step, measure)))
 
 
-def describe(event: Event, unit: str) -> str:
+def describe(event: Event, measure: Measure) -> str:
     """An event in words, without control characters: a line, or a heading with a line per fact."""
     match event:
         case DataSummary(facts):
@@ -93,7 +96,7 @@ def describe(event: Event, unit: str) -> str:
             return "\n".join([f"resumed at step {step:,} of epoch {epoch}", *notes])
         case Step(step=step, epoch=epoch, fraction=fraction):
             left = format_duration(event.eta_seconds)
-            return f"step {step:,}  epoch {epoch} ({fraction:.0%})  {_measures(event, unit)}  {left} left"
+            return f"step {step:,}  epoch {epoch} ({fraction:.0%})  {_measures(event, measure)}  {left} left"
         case Evaluated(step=step, metrics=metrics, sample=sample):
             best = "the best so far" if event.improved else f"best so far {number(event.best)}"
             lines = [f"evaluated at step {step:,}: {_metrics(metrics)} ({best})"]
@@ -104,37 +107,51 @@ def describe(event: Event, unit: str) -> str:
             return f"stopped: {reason}"
         case Finished(metrics, seconds, folder):
             return f"finished in {format_duration(seconds)}\n{_results(metrics)}\nmodel: {folder}"
+        case Repeated(mean, deviation, seeds, folder):
+            heading = f"{len(seeds)} seeds, mean and standard deviation"
+            return f"{heading}\n{_results(mean, deviation)}\nmodels: {folder}"
 
 
-def _measures(step: Step, unit: str) -> str:
+def _measures(step: Step, measure: Measure) -> str:
     return "  ".join(
         [
-            f"loss {step.loss:.4f} nats per {unit}",
-            loss_in_use(step.loss, unit),
+            f"loss {step.loss:.4f} {measure.name} per {measure.unit}",
+            *loss_in_use(step.loss, measure),
             f"learning rate {step.learning_rate:.3g}",
             f"gradient norm {step.grad_norm:.3g} ({step.clipped_share:.0%} clipped)",
-            f"{step.tokens_per_second:,.0f} {unit}s/s",
+            f"{step.tokens_per_second:,.0f} {measure.unit}s/s",
         ]
     )
 
 
-def loss_in_use(nats: float, unit: str) -> str:
-    """The loss in the usual measure: bits for characters and bytes, perplexity for words and pieces."""
-    if unit in ("character", "byte"):
-        return f"{nats / math.log(2):.4f} bits per {unit}"
-    return f"perplexity {math.exp(min(nats, 700)):,.2f} per {unit}"  # exp(710) has no float
+def loss_in_use(nats: float, measure: Measure) -> list[str]:
+    """The loss as it is usually told: bits for characters and bytes, perplexity for words and pieces."""
+    if measure.usual == "bits":
+        return [f"{nats / math.log(2):.4f} bits per {measure.unit}"]
+    if measure.usual == "perplexity":
+        return [f"perplexity {math.exp(min(nats, 700)):,.2f} per {measure.unit}"]  # exp(710) has no float
+    return []
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{spaced(name)} {number(value)}" for name, value in metrics.items())
 
 
-def _results(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """A row per measure, a column per part of the data."""
-    names = [*next(iter(metrics.values()), {})]
-    rows = [["", *metrics], *([spaced(name), *(number(part[name]) for part in metrics.values())] for name in names)]
+def _results(metrics: Results, deviations: Results | None = None) -> str:
+    """A row per measure, a column per part of the data or baseline."""
+    names = list(dict.fromkeys(name for part in metrics.values() for name in part))
+    rows = [["", *metrics]]
+    for name in names:
+        spread = [deviations[part].get(name) if deviations else None for part in metrics]
+        rows.append([spaced(name), *map(_result, [part.get(name) for part in metrics.values()], spread)])
     left, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(["", name.ljust(left), *map(str.rjust, numbers, widths)]) for name, *numbers in rows)
+
+
+def _result(value: float | None, deviation: float | None) -> str:
+    if value is None:
+        return ""
+    return number(value) if deviation is None else f"{number(value)} ± {number(deviation)}"
 
 
 def _wrapped(text: str) -> list[str]:

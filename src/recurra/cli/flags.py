@@ -14,28 +14,29 @@ from cyclopts import Group, Parameter
 from recurra.config import Config
 from recurra.errors import ConfigError
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
-def takes_options(config: type[Config], *, skip: Iterable[str] = ()) -> Callable[[Command], Command]:
-    """Decorate a command `f(..., **given)` so that it takes one flag per option of `config`.
+def takes_options(*configs: type[Config], skip: Iterable[str] = ()) -> Callable[[Command], Command]:
+    """Decorate a command `f(..., **given)` so that it takes one flag per option of `configs`.
 
-    Only the flags that were on the command line arrive in `given`: the defaults stay in `config`, where
-    a file's values can come between. Options in `skip`, and those `f` names itself, get no flag.
+    Only the flags that were on the command line arrive in `given`: the defaults stay in the config, where
+    a file's values can come between. Options in `skip`, those `f` names itself, and those that an earlier config has
+    too, get no flag.
     """
 
     def decorate(command: Command) -> Command:
         declared = inspect.signature(command, eval_str=True).parameters.values()
         own = [parameter for parameter in declared if parameter.kind is not parameter.VAR_KEYWORD]
         taken = {*skip, *(parameter.name for parameter in own)}
-        flags = [
-            _flag(config, name, Group(title, sort_key=place))
-            for place, (title, names) in enumerate(config.groups().items(), start=1)
-            for name in names
-            if name not in taken
-        ]
-        command.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
+        groups = [(config, title, names) for config in configs for title, names in config.groups().items()]
+        flags: dict[str, inspect.Parameter] = {}
+        for place, (config, title, names) in enumerate(groups, start=1):
+            for name in names:
+                if name not in taken and name not in flags:
+                    flags[name] = _flag(config, name, Group(title, sort_key=place))
+        command.__signature__ = inspect.Signature([*own, *flags.values()])  # type: ignore[attr-defined]
         return command
 
     return decorate

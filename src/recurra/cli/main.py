@@ -28,8 +28,10 @@ app = App(
     result_action="return_value",
 )
 app.command(training.app)
+app.command(training.check_app)
 VERBS: list[Callable[..., int | None]] = [
     trained.evaluate,
+    trained.predict,
     trained.generate,
     trained.score,
     trained.complete,
@@ -37,7 +39,7 @@ VERBS: list[Callable[..., int | None]] = [
     bench.bench,
     doctor.doctor,
 ]
-for place, verb in enumerate(VERBS, start=1):
+for place, verb in enumerate(VERBS, start=2):
     app.command(App(name=verb.__name__, default_command=verb, sort_key=place))
 
 

@@ -36,7 +36,7 @@ def _described(config: LMConfig, vocabulary: int | None) -> list[dict[str, Any]]
         raise ConfigError("embedding=one-hot: the first layer's input is as wide as the vocabulary; give --vocabulary")
     from recurra import tasks
 
-    return tasks.describe_plans("lm", config, vocabulary or 1)  # a learned embedding hides the number of tokens
+    return tasks.describe_plans(config, vocabulary or 1)  # a learned embedding hides the number of tokens
 
 
 def _layer(layer: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -12,9 +12,10 @@ from cyclopts.validators import Number
 from recurra.cli.flags import resolve, takes_options
 from recurra.cli.output import note, number, print_json, spaced, table, write
 from recurra.cli.plan import print_plans
-from recurra.config import LARGEST, GenerationOptions, StackOptions
-from recurra.errors import ConfigError, DataError
-from recurra.tasks.lm import LMConfig
+from recurra.config import LARGEST, Config, GenerationOptions, StackOptions
+from recurra.errors import ConfigError, DataError, FolderError
+from recurra.tasks import TASKS
+from recurra.tasks.lm.options import LanguageModelOptions, LMConfig
 
 Folder = Annotated[Path, Parameter(help="Folder of a trained model.")]
 AsJson = Annotated[bool, Parameter("--json", negative=(), show_default=False, help="Print JSON.")]
@@ -26,9 +27,10 @@ Device = Annotated[
 START = {"stream": "the state after a line end", "sentences": "the start symbol"}
 
 
+@takes_options(*(task.evaluation for task in TASKS.values() if task.evaluation))
 def evaluate(
     folder: Folder,
-    file: Annotated[Path | None, Parameter(help="Text to evaluate on; without it, the test data.")] = None,
+    file: Annotated[Path | None, Parameter(help="Data to evaluate on; without it, the test data.")] = None,
     /,
     *,
     batch_size: Annotated[
@@ -36,23 +38,68 @@ def evaluate(
         Parameter(
             validator=Number(gte=1, lte=LARGEST),
             negative=(),
-            help="Parts scored side by side: for speed.",
+            help="Sequences side by side: for speed.",
         ),
-    ] = None,
-    weights: Annotated[
-        Literal["bf16", "int8"] | None, Parameter(negative=(), help="Compute with weights rounded to this; on the CPU.")
     ] = None,
     device: Device = None,
     as_json: AsJson = False,
+    **given: Any,
 ) -> None:
-    """Measure a model on a text: each token is predicted exactly once."""
-    import recurra
-
-    metrics = recurra.load(folder, device).evaluate(file, batch_size=batch_size, weights=weights)
+    """Measure a model on data that it was not trained on."""
+    run = _loaded(folder, device, "evaluate")
+    _own_options(run, TASKS[run.config.task].evaluation, given)
+    metrics = run.evaluate(file, batch_size=batch_size, **given)
     if as_json:
         print_json(metrics)
     else:
         write(table([(spaced(name), number(value)) for name, value in metrics.items()]))
+
+
+@takes_options(*(task.prediction for task in TASKS.values() if task.prediction))
+def predict(
+    folder: Folder,
+    file: Annotated[Path, Parameter(help="Data to predict for, in the form of the training data; - is stdin.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(negative=(), help="Write to this file, which must not exist yet; unset: to stdout.")
+    ] = None,
+    device: Device = None,
+    **given: Any,
+) -> None:
+    """Labels, tags or forecasts for data, by a trained model."""
+    run = _loaded(folder, device, "write_predictions", "predict")
+    options = _own_options(run, TASKS[run.config.task].prediction, given)
+    pieces = run.write_predictions(file, options)
+    if output is None or str(output) == "-":
+        for piece in pieces:
+            write(piece)
+        return
+    first = next(pieces, "")  # what is wrong with the data is said before the file is made
+    with output.open("x", encoding="utf-8", newline="") as target:
+        target.write(first)
+        target.writelines(pieces)
+
+
+def _loaded(folder: Path, device: str | None, method: str, verb: str | None = None) -> Any:
+    """The trained model in a folder. Raises: FolderError where those of its task have no such verb."""
+    import recurra
+
+    run = recurra.load(folder, device)
+    if not hasattr(run, method) or (verb == "predict" and TASKS[run.config.task].prediction is None):
+        raise FolderError(f"{folder}: a model of task {run.config.task!r} has no `{verb or method}`; see its README.md")
+    return run
+
+
+def _own_options(run: Any, kind: type[Config] | None, given: dict[str, Any]) -> Any:
+    """The options of a verb that models of this task take. Raises: ConfigError for another task's."""
+    known = kind.model_fields if kind else {}
+    for name in given.keys() - known.keys():
+        takes = ", ".join("--" + other.replace("_", "-") for other in known) or "none of its own"
+        raise ConfigError(
+            f"--{name.replace('_', '-')} is not for a model of task {run.config.task!r}, which takes {takes}"
+        )
+    return resolve(kind, given) if kind else None
 
 
 @takes_options(GenerationOptions)
@@ -67,9 +114,7 @@ def generate(
 ) -> None:
     """Let a model write."""
     options = resolve(GenerationOptions, given)
-    import recurra
-
-    run = recurra.load(folder, device)
+    run = _loaded(folder, device, "generate")
     if prompt is None:
         note(f"no prompt: starting from {START[run.config.mode]}")
     if as_json:
@@ -105,9 +150,7 @@ def score(
     lines = [*sentences, *(read_lines(file) if file else ())]
     if not lines:
         raise ConfigError("no sentences; give some, or --file F with one per line (- is stdin)")
-    import recurra
-
-    run = recurra.load(folder, device)
+    run = _loaded(folder, device, "score")
     scores = run.score(lines, end=end)
     note(f"each sentence starts from {START[run.config.mode]}; log-probabilities in nats")
     if rank:
@@ -133,9 +176,7 @@ def complete(
     as_json: AsJson = False,
 ) -> None:
     """The likeliest next words, with their probabilities."""
-    import recurra
-
-    found = recurra.load(folder, device).complete(prompt, k)
+    found = _loaded(folder, device, "complete").complete(prompt, k)
     if not found.exact:
         note("the search reached its limit: other words may be as likely")
     if as_json:
@@ -145,7 +186,7 @@ def complete(
             write(f"{probability:.4f}\t{word}\n")
 
 
-@takes_options(StackOptions)
+@takes_options(LanguageModelOptions, StackOptions)
 def summary(
     folder: Annotated[Path | None, Parameter(help="Folder of a trained model.")] = None,
     /,
@@ -184,7 +225,7 @@ def summary(
         assert vocabulary is not None
         from recurra import tasks
 
-        facts = tasks.summarize("lm", resolve(LMConfig, given), vocabulary)
+        facts = tasks.summarize(resolve(LMConfig, given), vocabulary)
     if as_json:
         print_json(facts)
         return

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.stream import IGNORED, check_same
+from recurra.data.buckets import Buckets
+from recurra.data.stream import IGNORED
 from recurra.errors import DataError
 
 SCAN = 1 << 22  # tokens looked through at a time for the starts of sentences
-POOL = 64  # batches whose sentences are sorted by length together: little padding, batches still mixed
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Sentences:
     not the sentences but all their sliding windows of so many steps are the items, a sentence that is shorter being
     one item. With `backward`, the words between start and stop come in reverse order.
 
-    `shuffle`: the order is new each epoch, made from seed and epoch alone; items of like length share a batch.
-    Otherwise longest first, the same each time, as evaluation wants it. Iterating gives the rest of the current
-    epoch; a `state_dict` taken while a batch is worked on continues with the next one. Memory: 32 bytes per item.
+    `shuffle`, `seed` and what iterating gives: as in `Buckets`. Memory: 32 bytes per item.
 
     Raises: DataError where there is no sentence.
     """
@@ -74,14 +72,13 @@ class Sentences:
         backward: bool = False,
     ) -> None:
         self._tokens, self._backward = tokens, backward
-        self._shuffle, self._seed = shuffle, seed
         self._bounds = sentence_bounds(tokens, start_id)
         if len(self._bounds) < 2 or self._bounds[0] != 0:
             raise DataError(f"expected sentences, each after start token {start_id}, got none; give a longer text")
         self._sentence, self._offset = _items(np.diff(self._bounds) - 1, window)
         steps = np.diff(self._bounds)[self._sentence] - 1 - self._offset
         self._steps = steps if window is None else np.minimum(steps, window)
-        self.batch_size, self.epoch, self.position = batch_size, 0, 0
+        self._buckets = Buckets(self._steps, batch_size, shuffle=shuffle, seed=seed)
 
     def __len__(self) -> int:
         return len(self._sentence)
@@ -89,7 +86,7 @@ class Sentences:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in a whole epoch."""
-        return -(-len(self) // self.batch_size)
+        return self._buckets.steps_per_epoch
 
     @property
     def tokens_scored(self) -> int:
@@ -97,26 +94,7 @@ class Sentences:
         return int(self._steps.sum())
 
     def __iter__(self) -> Iterator[SentenceBatch]:
-        order = self._order()
-        while self.position < self.steps_per_epoch:
-            first = self.position * self.batch_size
-            self.position += 1
-            yield self._batch(order[first : first + self.batch_size])
-        self.epoch, self.position = self.epoch + 1, 0
-
-    def _order(self) -> np.ndarray:
-        """The items of this epoch in the order they are read."""
-        if not self._shuffle:
-            return np.argsort(-self._steps, kind="stable")
-        random = np.random.default_rng([self._seed, self.epoch])
-        order = random.permutation(len(self))
-        pool = POOL * self.batch_size
-        for first in range(0, len(order), pool):
-            part = order[first : first + pool]
-            order[first : first + pool] = part[np.argsort(self._steps[part], kind="stable")]
-        full = len(order) // self.batch_size * self.batch_size  # the short last batch stays last
-        random.shuffle(order[:full].reshape(-1, self.batch_size))
-        return order
+        return map(self._batch, self._buckets)
 
     def _batch(self, items: np.ndarray) -> SentenceBatch:
         lengths = self._steps[items]
@@ -133,15 +111,11 @@ class Sentences:
 
     def state_dict(self) -> dict[str, int]:
         """The position, and what it belongs to."""
-        return {"epoch": self.epoch, "position": self.position, **self._identity()}
+        return self._buckets.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a saved position. Raises: CheckpointError where it was saved from other data or batches."""
-        check_same(state, self._identity())
-        self.epoch, self.position = state["epoch"], state["position"]
-
-    def _identity(self) -> dict[str, int]:
-        return {"items": len(self), "batch_size": self.batch_size, "seed": self._seed}
+        self._buckets.load_state_dict(state)
 
 
 def _items(steps: np.ndarray, window: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,48 +1,60 @@
 """Tasks: each brings its data, model, metrics and options; here they are found by name.
 
-Imports no torch: a task's modules are imported when it is used.
+Imports no torch: a task's code is imported when it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.config import Config, nearest
 from recurra.errors import ConfigError
-from recurra.tasks.lm.options import LMConfig
+from recurra.tasks.registry import Task
 
 if TYPE_CHECKING:
-    from recurra.tasks.lm.run import LanguageModelRun
-    from recurra.tasks.lm.training import LMTraining
+    from recurra.tasks.lm import LMConfig
+    from recurra.tasks.training import Problem, Training
     from recurra.training import Event
 
-OPTIONS: dict[str, type[LMConfig]] = {LMConfig.task: LMConfig}
-"""The options of each task, by its name."""
+_NAMES = ("lm", "classify", "tag", "forecast")
+TASKS: dict[str, Task] = {
+    name: import_module(f"recurra.tasks.{name}").TASK for name in _NAMES if find_spec(f"recurra.tasks.{name}")
+}
+"""Every task, by its name."""
 
 
-def start(task: str, data: Path | str | None, config: Config | None = None, resume: Path | None = None) -> LMTraining:
+def find_task(name: str) -> Task:
+    """A task by its name. Raises: ConfigError with the nearest name."""
+    if name not in TASKS:
+        raise ConfigError(f"unknown task {name!r}{nearest(name, TASKS) or '; known: ' + ', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def start(task: str, config: Config) -> Training[Any, Any, Any]:
     """Prepare a training: check the data, make the run folder. `events()` of what it returns is the training itself.
-
-    Args:
-        task: its name, "lm".
-        data: the text file or folder; None to take the config's.
-        config: the options; None for the defaults.
-        resume: the folder of a run to continue, instead, with the options saved there; `data` says where the text is
-            now, if the run has lost it.
 
     Raises: any RecurraError, before anything is written.
     """
-    options = options_of(task)
-    text = None if data is None else Path(data)
-    from recurra.tasks.lm.training import LMTraining
+    _check_data(find_task(task), config)
+    return find_task(task).training().start(config)
 
-    if resume is not None:
-        return LMTraining.resume(Path(resume), text)
-    config = config or options()
-    assert isinstance(config, LMConfig)
-    return LMTraining.start(config if text is None else config.model_copy(update={"data": text}))
+
+def resume(task: str, folder: Path, data: Path | None = None) -> Training[Any, Any, Any]:
+    """Prepare to go on with the run in a folder, with the options saved there.
+
+    `data` says where its data is now, if the run has lost it. Raises: any RecurraError.
+    """
+    return find_task(task).training().resume(folder, data)
+
+
+def check(task: str, config: Config) -> list[Problem]:
+    """What is wrong with the data that `config` names."""
+    _check_data(find_task(task), config)
+    return find_task(task).training().problems(config)
 
 
 def train(
@@ -52,15 +64,18 @@ def train(
     resume: Path | str | None = None,
     on_event: Callable[[Event], None] | None = None,
     **options: Any,
-) -> LanguageModelRun:
+) -> Any:
     """Train a model on a file and return it.
 
     Args:
-        task: "lm", a language model.
-        data: a text file, or a folder with train, valid and test.
+        task: "lm", a language model; "classify"; "tag"; "forecast".
+        data: a file, or a folder with train, valid and test.
         resume: the folder of a run to continue, exactly as it was; takes no data and no options.
         on_event: called with each `recurra.training.Event`; None prints them.
         options: as on the command line, with underscores: `cell="gru", hidden_size=256`.
+
+    Returns:
+        The trained model, a `recurra.tasks.run.Run`: what `recurra.load` gives for its folder.
 
     Raises: any RecurraError: one line that says what was expected, what came, what to do.
 
@@ -68,18 +83,21 @@ def train(
         >>> run = recurra.train("lm", "corpus.txt", cell="gru", hidden_size=256)  # doctest: +SKIP
         >>> run.generate("Once upon", length=100)  # doctest: +SKIP
     """
-    kind = options_of(task)
+    kind = find_task(task)
     if resume is not None:
         if options or data is not None:
             raise ConfigError("resume continues with the data and options of that run; leave the others out")
-        training = start(task, None, resume=Path(resume))
-    elif data is None:
-        raise ConfigError("no data; give a text file, as in recurra.train('lm', 'corpus.txt')")
+        training = kind.training().resume(Path(resume))
     else:
-        training = start(task, data, kind.make(**options))
+        training = start(task, kind.options.make(**options if data is None else {**options, "data": data}))
     for event in training.events():
         (on_event or _print_event)(event)
     return training.run
+
+
+def _check_data(task: Task, config: Config) -> None:
+    if getattr(config, "data", None) is None:
+        raise ConfigError(f"no data; give {task.data}, as in `recurra train {task.name} DATA`")
 
 
 def _print_event(event: Event) -> None:
@@ -88,8 +106,8 @@ def _print_event(event: Event) -> None:
     print(describe(event), flush=True)
 
 
-def load(folder: Path | str, device: str | None = None) -> LanguageModelRun:
-    """The trained model in a run folder.
+def load(folder: Path | str, device: str | None = None) -> Any:
+    """The trained model in a run folder, a `recurra.tasks.run.Run` of its task.
 
     Args:
         folder: as `train` made it.
@@ -97,32 +115,21 @@ def load(folder: Path | str, device: str | None = None) -> LanguageModelRun:
 
     Raises: FolderError for a folder that is missing, or that holds missing, damaged or foreign files.
     """
-    from recurra.tasks.lm.run import LanguageModelRun
+    from recurra.tasks.folder import task_of_run
 
-    return LanguageModelRun.load(Path(folder), device)
+    return find_task(task_of_run(Path(folder))).training().run_type.load(Path(folder), device)
 
 
-def summarize(task: str, config: Config, vocabulary: int) -> dict[str, Any]:
-    """The number of weights of a model that is not trained yet (see `recurra.models.weights.count_weights`)."""
-    options_of(task)
-    assert isinstance(config, LMConfig)
+def summarize(config: LMConfig, vocabulary: int) -> dict[str, Any]:
+    """The number of weights of a language model that is not trained yet (see `recurra.models.weights`)."""
     from recurra.models.weights import count_weights
     from recurra.tasks.lm.network import build
 
     return count_weights(build(config, vocabulary, "meta"))
 
 
-def describe_plans(task: str, config: Config, vocabulary: int) -> list[dict[str, Any]]:
-    """How each layer of a model that is not trained yet is trained (see `recurra.inspection.plan.describe_plans`)."""
-    options_of(task)
-    assert isinstance(config, LMConfig)
+def describe_plans(config: LMConfig, vocabulary: int) -> list[dict[str, Any]]:
+    """How each layer of a language model that is not trained yet is trained (see `recurra.inspection.plan`)."""
     from recurra.tasks.lm.network import build, plans
 
     return plans(build(config, vocabulary, "meta"))
-
-
-def options_of(task: str) -> type[LMConfig]:
-    """The class of options of a task. Raises: ConfigError with the nearest name."""
-    if task not in OPTIONS:
-        raise ConfigError(f"unknown task {task!r}{nearest(task, OPTIONS) or '; known: ' + ', '.join(OPTIONS)}")
-    return OPTIONS[task]

@@ -43,7 +43,7 @@ class Step:
     fraction: float
     """Share of that epoch that is done."""
     loss: float
-    """Nats per token."""
+    """Per token (example, step): nats, where the loss is a likelihood."""
     learning_rate: float
     grad_norm: float
     """Mean norm of the gradients before clipping."""
@@ -88,7 +88,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event: what the best model scored, and where it is."""
+    """The last event of a training: what the best model scored, and where it is."""
 
     metrics: dict[str, dict[str, float]]
     """By the part of the data: valid, and whatever the task adds."""
@@ -96,7 +96,17 @@ class Finished:
     folder: Path
 
 
-Event = DataSummary | ModelSummary | Resumed | Step | Evaluated | Saved | Stopped | Finished
+@dataclass(frozen=True)
+class Repeated:
+    """The same training was run with several seeds: mean and sample standard deviation of what each scored."""
+
+    mean: dict[str, dict[str, float]]
+    deviation: dict[str, dict[str, float]]
+    seeds: tuple[int, ...]
+    folder: Path
+
+
+Event = DataSummary | ModelSummary | Resumed | Step | Evaluated | Saved | Stopped | Finished | Repeated
 
 
 def to_dict(event: Event) -> dict[str, Any]:
@@ -134,6 +144,13 @@ def describe(event: Event) -> str:
                 f"{part} {name} {value:.4f}" for part, named in event.metrics.items() for name, value in named.items()
             )
             return f"finished after {format_duration(event.seconds)}  {metrics}  {event.folder}"
+        case Repeated(mean, deviation, seeds):
+            metrics = "  ".join(
+                f"{part} {name} {value:.4f} +- {deviation[part][name]:.4f}"
+                for part, named in mean.items()
+                for name, value in named.items()
+            )
+            return f"{len(seeds)} seeds  {metrics}  {event.folder}"
 
 
 def format_duration(seconds: float) -> str:

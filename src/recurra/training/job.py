@@ -17,9 +17,10 @@ class BatchLoss(NamedTuple):
     loss: Tensor
     """What is differentiated: a scalar."""
     nats: float
-    """Negative log-likelihood, summed over the tokens, for reports; NaN or infinity stops training."""
+    """The loss summed over the tokens, for reports (negative log-likelihood in nats, where it is one); NaN or infinity
+    stops training."""
     tokens: int
-    """Tokens predicted, at least one."""
+    """Tokens (examples, steps) predicted, at least one."""
     state: State
     """Carried state after the batch; the loop detaches it and hands it to the next batch of the epoch."""
     weight: float | None = None
@@ -58,13 +59,21 @@ class Job(Protocol):
 
     @property
     def monitor(self) -> str:
-        """Name of the evaluation's metric that decides what is best; lower is better."""
+        """Name of the evaluation's metric that decides what is best."""
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of that metric is better."""
+
+    @property
+    def part(self) -> str:
+        """The part of the data that `evaluate` measures: "valid", or "train" where nothing is left to validate on."""
 
     def loss(self, batch: Any, state: State, /) -> BatchLoss:
         """The loss of a batch, from the state that the batch before it left (None at an epoch's start)."""
 
     def evaluate(self) -> dict[str, float]:
-        """Metrics on the validation data; called in evaluation mode, without gradients."""
+        """Metrics on that part of the data; called in evaluation mode, without gradients."""
 
     def sample(self) -> str | None:
         """A sample to show beside the metrics, or None."""

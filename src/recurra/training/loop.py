@@ -133,7 +133,7 @@ class _Training:
         self.folder.cut_curve(checkpoint.content["curve_size"])
         if checkpoint.best is not None:
             self.folder.restore_model(checkpoint.best)
-            self.folder.write_metrics(self.progress.best_record())
+            self.folder.write_metrics(self.progress.best_record(self.job.part))
 
     def notes(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """What the user should know about a resumed run."""
@@ -166,7 +166,7 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad()
-        with enough_memory(self.device, "lower --batch-size (with --accumulate to make up for it) or --bptt"):
+        with enough_memory(self.device, "lower --batch-size (--accumulate makes up for it) or shorten the sequences"):
             nats, tokens = self.backpropagate(batches)
         norm, clipped = clip_gradients(self.job.model.parameters(), options.max_grad_norm, options.clip_grad_value)
         check_gradients(norm, progress, options, self.saved)
@@ -237,12 +237,12 @@ class _Training:
         with self.evaluation():
             metrics = self.job.evaluate()
             value = monitored(metrics, self.job.monitor)
-            improved = progress.record_evaluation(value, metrics, self.options.decay_patience)
+            improved = progress.record_evaluation(value, metrics, self.options.decay_patience, self.job.maximize)
             if improved:
                 self.folder.write_model(self.job.model.state_dict())
-                self.folder.write_metrics(progress.best_record())
+                self.folder.write_metrics(progress.best_record(self.job.part))
             sample = self.job.sample()
-        observe(self.optimiser, value)
+        observe(self.optimiser, -value if self.job.maximize else value)
         best = value if progress.best is None else progress.best
         yield Evaluated(progress.step, progress.epoch, metrics, best, improved, sample)
 
@@ -302,4 +302,4 @@ class _Training:
             yield Stopped(reason, interrupted=True)
         elif self.out_of_patience():
             yield Stopped(f"no improvement in {progress.unimproved} evaluations")
-        yield Finished({"valid": dict(progress.best_metrics)}, self.seconds(), self.folder.path)
+        yield Finished({self.job.part: dict(progress.best_metrics)}, self.seconds(), self.folder.path)

@@ -60,14 +60,16 @@ class Progress:
     """Nats per token at the first update, and smoothed; see divergence.py."""
     interval: Interval = field(default_factory=Interval)
 
-    def record_evaluation(self, value: float, metrics: dict[str, float], decay_patience: int) -> bool:
+    def record_evaluation(
+        self, value: float, metrics: dict[str, float], decay_patience: int, maximize: bool = False
+    ) -> bool:
         """Count an evaluation in and say whether it is the best so far.
 
         On a plateau the learning rate falls as with torch's ReduceLROnPlateau: after `decay_patience`
         evaluations without improvement, at the next one without.
         """
         self.evaluated = self.step
-        if self.best is None or value < self.best:
+        if self.best is None or (value > self.best if maximize else value < self.best):
             self.best, self.best_metrics = value, dict(metrics)
             self.best_step, self.best_epoch = self.step, self.epoch
             self.unimproved = self.stalled = 0
@@ -79,9 +81,9 @@ class Progress:
             self.stalled = 0
         return False
 
-    def best_record(self) -> dict[str, float]:
-        """The best evaluation: its place and its metrics."""
-        return {"step": self.best_step, "epoch": self.best_epoch, **self.best_metrics}
+    def best_record(self, part: str) -> dict[str, Any]:
+        """The best evaluation: its place, and its metrics under the part of the data that they are of."""
+        return {"step": self.best_step, "epoch": self.best_epoch, part: self.best_metrics}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

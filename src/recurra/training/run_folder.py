@@ -109,6 +109,12 @@ class RunFolder:
         """Write or replace `metrics.json`."""
         self.write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
 
+    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Add to `metrics.json`, replacing what is there under the same names."""
+        file = self.path / METRICS
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self.write_metrics({**known, **metrics})
+
     def write_model(self, weights: Mapping[str, Tensor]) -> None:
         """Write or replace `model.safetensors`."""
         with self._writing(MODEL):

@@ -29,6 +29,8 @@ class StreamJob:
     are one for all steps, of recurrent and weight dropout, are drawn anew there.)
     """
 
+    maximize, part = False, "valid"
+
     def __init__(self, config: LMConfig, model: LanguageModel, train: Part, evaluate: Callable[[], dict[str, float]],
                  sample: Callable[[], str | None]) -> None:  # fmt: skip
         self.config, self.model = config, model
@@ -60,6 +62,8 @@ class StreamJob:
 
 class SentenceJob:
     """Sentences, each from a fresh state."""
+
+    maximize, part = False, "valid"
 
     def __init__(self, config: LMConfig, model: LanguageModel, train: Part, start_id: int,
                  evaluate: Callable[[], dict[str, float]], sample: Callable[[], str | None]) -> None:  # fmt: skip

@@ -2,19 +2,81 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from recurra.config import StackOptions, TextOptions, TrainingOptions, check_needs
-from recurra.errors import ConfigError, FolderError
+from recurra.config import (
+    LARGEST,
+    WIDEST,
+    Config,
+    DataOptions,
+    StackOptions,
+    TextOptions,
+    TrainingOptions,
+    check_needs,
+)
+from recurra.errors import ConfigError
 
 UNITS = {"char": "character", "word": "word", "bpe": "token", "byte": "byte"}
 """What a loss is per, by the option `unit`."""
 
 
-class LMConfig(TextOptions, StackOptions, TrainingOptions):
+class LanguageModelOptions(Config):
+    """What stands before and after the recurrent layers."""
+
+    title: ClassVar[str] = "Language model"
+
+    embedding: Literal["learned", "one-hot"] = Field("learned", description="What stands for a token at the input.")
+    embedding_dim: int | None = Field(
+        None, ge=1, le=WIDEST, description="Width of the embedding; unset: hidden_size, or what tie_weights needs."
+    )
+    tie_weights: bool = Field(False, description="Use one matrix for the embedding and the output layer.")
+    direction: Literal["forward", "backward"] = Field(
+        "forward", description="Predict the next token, or the one before."
+    )
+
+    @model_validator(mode="after")
+    def _check_language_model(self) -> Self:
+        if self.tie_weights and self.embedding == "one-hot":
+            raise ConfigError("tie_weights needs embedding=learned: a one-hot input has no matrix to share")
+        if self.embedding_dim is not None and self.embedding == "one-hot":
+            raise ConfigError("embedding_dim has no effect with embedding=one-hot; leave it out")
+        return self
+
+
+class TruncationOptions(Config):
+    """How running text is cut for gradients."""
+
+    title: ClassVar[str] = "Truncation"
+
+    bptt: int = Field(64, ge=1, le=LARGEST, description="Steps between updates (k1).")
+    bptt_window: int | None = Field(
+        None, ge=1, le=LARGEST, description="Steps that gradients flow back (k2), at least bptt; unset: bptt."
+    )
+    loss_reduction: Literal["mean", "sum"] = Field(
+        "mean",
+        description="Loss over the steps of a chunk: their mean or their sum; over rows always the mean.",
+    )
+
+    @model_validator(mode="after")
+    def _check_truncation(self) -> Self:
+        if self.bptt_window is not None and self.bptt_window < self.bptt:
+            raise ConfigError(f"bptt_window must be at least bptt, got {self.bptt_window} with bptt={self.bptt}")
+        return self
+
+
+class LMEvaluation(Config):
+    """How a language model is evaluated."""
+
+    title: ClassVar[str] = "Language model"
+
+    weights: Literal["bf16", "int8"] | None = Field(
+        None, description="Compute with weights rounded to this; on the CPU."
+    )
+
+
+class LMConfig(DataOptions, TextOptions, LanguageModelOptions, StackOptions, TruncationOptions, TrainingOptions):
     """Every option of a language model; `recurra train lm` has one flag for each.
 
     Example:
@@ -23,21 +85,7 @@ class LMConfig(TextOptions, StackOptions, TrainingOptions):
     """
 
     task: ClassVar[str] = "lm"
-
-    @classmethod
-    def of_run(cls, folder: Path) -> Self:
-        """The options saved in a run folder. Raises: FolderError where it is none."""
-        file, advice = folder / "config.yaml", "give a folder that recurra made"
-        if not file.is_file():
-            what = "a folder without config.yaml" if folder.is_dir() else "a file" if folder.exists() else "nothing"
-            raise FolderError(f"{folder}: expected a run folder, found {what}; {advice}")
-        try:
-            config = cls.from_yaml(file)
-        except ConfigError as error:
-            raise FolderError(f"{folder}: not a run folder ({error}); {advice}") from None
-        if not file.read_bytes().rstrip().endswith(b"..."):  # options that are missing would take their defaults
-            raise FolderError(f"{file}: cut short, it does not end in `...`; take it from a backup")
-        return config
+    of_model: ClassVar[tuple[str, ...]] = ("Text", "Language model", "Network")
 
     @property
     def unit_name(self) -> str:

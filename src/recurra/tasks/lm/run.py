@@ -5,33 +5,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from recurra.config import GenerationOptions
 from recurra.decoding import Completions, Score, complete, generate, score
 from recurra.decoding.context import evaluating
-from recurra.errors import ConfigError, DataError, FolderError
+from recurra.errors import ConfigError, DataError
 from recurra.models.language_model import LanguageModel
 from recurra.models.stepped import SteppedModel
-from recurra.models.weights import count_weights
 from recurra.tasks.lm.backward import Backward
 from recurra.tasks.lm.data import Part, encoded, is_prepared, prepare
 from recurra.tasks.lm.job import evaluate, line_end
-from recurra.tasks.lm.network import build, check_device, plans
+from recurra.tasks.lm.network import build, plans
 from recurra.tasks.lm.options import LMConfig
+from recurra.tasks.run import PREDICTION_ROWS, Run
 from recurra.text import Tokenizer, load_tokenizer
 from recurra.text.tokenizer import check_unicode
-from recurra.training import read_weights
 from recurra.training.memory import enough_memory
-from recurra.training.tensor_files import load_weights
 
 TOKENIZER = "tokenizer.json"
-EVALUATION_ROWS = 32
 
 
-class LanguageModelRun:
+class LanguageModelRun(Run[LMConfig, Tokenizer, LanguageModel]):
     """A trained language model and what it was trained with.
 
     Attributes:
@@ -45,35 +42,26 @@ class LanguageModelRun:
         >>> run.generate("Once upon", length=100, temperature=0.7)  # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path, config: LMConfig, tokenizer: Tokenizer, model: LanguageModel) -> None:
-        self.folder, self.config, self.tokenizer, self.model = folder, config, tokenizer, model
+    options = LMConfig
 
-    @classmethod
-    def load(cls, folder: Path, device: str | None = None) -> Self:
-        """The model in a run folder, on the device that it was trained on, or on another.
+    @staticmethod
+    def load_fitted(folder: Path) -> Tokenizer:
+        return load_tokenizer(folder / TOKENIZER)
 
-        Raises: FolderError for missing, damaged or foreign files, ConfigError for a device that is not there.
-        """
-        config = LMConfig.of_run(folder)
-        where = check_device(device or config.device)
-        tokenizer = load_tokenizer(folder / TOKENIZER)
-        model = build(config, tokenizer.size)
-        path = folder / "model.safetensors"
-        if not path.is_file():
-            raise FolderError(f"{folder}: has no model.safetensors yet; train on with --resume {folder}")
-        load_weights(model, read_weights(path), path)
-        return cls(folder, config, tokenizer, model.to(where).eval())
+    @staticmethod
+    def build(config: LMConfig, fitted: Tokenizer, device: torch.device | str = "cpu") -> LanguageModel:
+        return build(config, fitted.size, device)
 
-    def summary(self) -> dict[str, Any]:
-        """The number of weights of each layer and in total, with the arithmetic."""
-        return count_weights(self.model)
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Between text and tokens."""
+        return self.fitted
 
     def plans(self) -> list[dict[str, Any]]:
-        """How each layer is trained: stages, kept values, memory (see `recurra.inspection.plan.describe_plans`)."""
         return plans(self.model)
 
     def evaluate(
-        self, path: Path | str | None = None, batch_size: int | None = None, weights: str | None = None
+        self, path: Path | str | None = None, *, batch_size: int | None = None, weights: str | None = None
     ) -> dict[str, float]:
         """Score every token of a text exactly once.
 
@@ -100,12 +88,7 @@ class LanguageModelRun:
             stack.enter_context(evaluating(self.model))
             stack.enter_context(enough_memory(self.device, "lower --batch-size"))
             model: Any = SteppedModel(self.model, weights) if weights else self.model
-            return evaluate(model, self.config, self.tokenizer, part, batch_size or EVALUATION_ROWS)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self.model.output.weight.device
+            return evaluate(model, self.config, self.tokenizer, part, batch_size or PREDICTION_ROWS)
 
     @property
     def start(self) -> list[int]:

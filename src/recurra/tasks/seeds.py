@@ -1,0 +1,51 @@
+"""The same training with several seeds: what of a result is chance."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from recurra.tasks import start
+from recurra.tasks.training import Results, settle_paths
+from recurra.training import Event, Finished, Repeated, Stopped
+from recurra.training.durable import write_text
+
+SUMMARY = "seeds.json"
+
+
+def train_seeds(task: str, config: Any, count: int) -> Iterator[Event]:
+    """Train `count` times, with the config's seed and those after it, each in a folder of its own in the output folder.
+
+    The last event, and `seeds.json` beside the folders, has mean and standard deviation of every metric. A signal ends
+    the training that runs and those that would follow; there is no summary then.
+
+    Raises: any RecurraError.
+    """
+    folder = settle_paths(config).output_dir
+    seeds = [config.seed + place for place in range(count)]
+    results: list[Results] = []
+    for seed in seeds:
+        one = config.model_copy(update={"seed": seed, "output_dir": folder / f"seed-{seed}"})
+        for event in start(task, one).events():
+            yield event
+            if isinstance(event, Finished):
+                results.append(event.metrics)
+            if isinstance(event, Stopped) and event.interrupted:
+                return
+    yield summarise_seeds(seeds, results, folder)
+
+
+def summarise_seeds(seeds: Sequence[int], results: Sequence[Results], folder: Path) -> Repeated:
+    """Mean and sample standard deviation (0 of one run) of every metric of every part; also written to the folder."""
+    means: Results = {}
+    deviations: Results = {}
+    for part, metrics in results[0].items():
+        values = {name: [result[part][name] for result in results] for name in metrics}
+        means[part] = {name: statistics.fmean(each) for name, each in values.items()}
+        deviations[part] = {name: statistics.stdev(each) if len(each) > 1 else 0.0 for name, each in values.items()}
+    summary = {"seeds": list(seeds), "mean": means, "deviation": deviations, "runs": list(results)}
+    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    return Repeated(means, deviations, tuple(seeds), folder)

@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 PIP_INSTALL = $(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt
 
 # What builds the extension: in .venv and not in pip's own passing environment, so that `make native` finds it again.
-BUILD_TOOLS = scikit-build-core nanobind $(foreach tool,cmake ninja,$(if $(shell command -v $(tool)),,$(tool)))
+BUILD_TOOLS = scikit-build-core nanobind setuptools $(foreach tool,cmake ninja,$(if $(shell command -v $(tool)),,$(tool)))
 CMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 CTEST = PATH="$(CURDIR)/$(BIN):$$PATH" ctest --output-on-failure
 TEST_PROGRAMS = $(CMAKE) -S . -G Ninja -DRECURRA_EXTENSION=OFF -DRECURRA_TESTS=ON

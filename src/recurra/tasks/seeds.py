@@ -29,12 +29,14 @@ def train_seeds(task: str, config: Any, count: int) -> Iterator[Event]:
     results: list[Results] = []
     for seed in seeds:
         one = config.model_copy(update={"seed": seed, "output_dir": folder / f"seed-{seed}"})
+        interrupted = False
         for event in start(task, one).events():
             yield event
             if isinstance(event, Finished):
                 results.append(event.metrics)
-            if isinstance(event, Stopped) and event.interrupted:
-                return
+            interrupted |= isinstance(event, Stopped) and event.interrupted
+        if interrupted:
+            return
     yield summarise_seeds(seeds, results, folder)
 
 

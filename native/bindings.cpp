@@ -8,4 +8,5 @@ NB_MODULE(_native, m) {
     recurra::bind_code(m);
     recurra::bind_stream(m);
     recurra::bind_loss(m);
+    recurra::bind_crf(m);
 }

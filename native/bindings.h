@@ -11,5 +11,6 @@ void bind_machine(nanobind::module_& m);
 void bind_code(nanobind::module_& m);
 void bind_stream(nanobind::module_& m);
 void bind_loss(nanobind::module_& m);
+void bind_crf(nanobind::module_& m);
 
 }  // namespace recurra

@@ -3,6 +3,7 @@
 
 #include "code.h"
 #include "cross_entropy.h"
+#include "linear_chain.h"
 #include "step.h"
 
 namespace recurra {
@@ -15,6 +16,9 @@ struct Kernels {
     double (*multiply_add)(long loops);  // see limit.h
     void (*cross_entropy_f32)(const CrossEntropy<float>& call);
     void (*cross_entropy_f64)(const CrossEntropy<double>& call);
+    void (*chain_loss_f32)(const ChainLoss<float>& call);
+    void (*chain_loss_f64)(const ChainLoss<double>& call);
+    void (*best_paths)(const ChainPaths& call);
 };
 
 }  // namespace recurra

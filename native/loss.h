@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cross_entropy.h"
+#include "cutter.h"
 #include "softmax.h"
 #include "sums.h"
 
@@ -23,22 +24,8 @@ constexpr std::ptrdiff_t block_bytes = 384 * 1024;
 // Other threads' sums of the gradients of weight and bias, where rows are shared.
 constexpr std::ptrdiff_t partial_bytes = 4 << 20;
 
-constexpr int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
 constexpr int lesser(int a, int b) { return a < b ? a : b; }
 constexpr int greater(int a, int b) { return a > b ? a : b; }
-
-// Gives out parts of one piece of memory; without memory it measures how much they need.
-struct Cutter {
-    char* at;
-    std::ptrdiff_t bytes;
-
-    template <class T>
-    T* take(std::ptrdiff_t numbers) {
-        T* part = at ? reinterpret_cast<T*>(at + bytes) : nullptr;
-        bytes += aligned(numbers * static_cast<ptrdiff_t>(sizeof(T)));
-        return part;
-    }
-};
 
 template <class T>
 class OutputLayer {

@@ -41,7 +41,7 @@ class Packing:
         if lengths is None:
             self.layout = Layout([batch] * steps, batch)
             return
-        self.lengths = _check_lengths(lengths, steps, batch)
+        self.lengths = check_lengths(lengths, steps, batch)
         if order is None:
             order = torch.sort(self.lengths, descending=True, stable=True).indices
         active = (self.lengths > torch.arange(steps).unsqueeze(1)).sum(1).tolist()  # [T]
@@ -83,7 +83,12 @@ class Packing:
         return values if self.order is None else values.index_select(0, self._places)
 
 
-def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
+def check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int, least: int = 0) -> Tensor:
+    """The lengths as int64 on the CPU.
+
+    Raises:
+        LengthsError: if they are not one whole number from `least` to `steps` for each sequence.
+    """
     try:
         found = torch.as_tensor(lengths).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -93,7 +98,7 @@ def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> T
         raise LengthsError(f"lengths: expected {batch} (one per sequence of the batch), got {got}")
     if found.is_floating_point() or found.dtype == torch.bool:
         raise LengthsError(f"lengths: expected whole numbers, got {found.dtype}")
-    if batch and (int(found.min()) < 0 or int(found.max()) > steps):
-        bad = int(found.min()) if int(found.min()) < 0 else int(found.max())
-        raise LengthsError(f"lengths: expected 0 to {steps} (the steps of the batch), got {bad}")
+    if batch and (int(found.min()) < least or int(found.max()) > steps):
+        bad = int(found.min()) if int(found.min()) < least else int(found.max())
+        raise LengthsError(f"lengths: expected {least} to {steps} (the steps of the batch), got {bad}")
     return found.to(torch.int64)

@@ -1,12 +1,14 @@
 """Contenders compute the same: a time beside a wrong result says nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from small import SMALL
 
 from recurra.backends import BACKENDS
-from recurra.benchmark import Conditions, LeftOut, Workload, bench, clock, layers, memory, models
+from recurra.benchmark import Conditions, LeftOut, Workload, bench, clock, layers, memory, models, tagging
 from recurra.benchmark.clock import Contender
 from recurra.benchmark.measure import measure
 from recurra.benchmark.networks import make_input, torch_layer
@@ -69,6 +71,18 @@ def test_models_learn():
     for run in contenders(models.train(SMALL["character-model"], AVAILABLE, 1)).values():
         losses = [run() for _ in range(50)]
         assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("characters", ["lstm", "cnn"])
+def test_taggers_train_alike(characters):
+    """Two epochs of Adam: features, gradients and updates agree, word by word as form by form."""
+    w = replace(SMALL["tagger"], characters=characters)
+    runs = contenders(tagging.train(w, AVAILABLE, 1, dropout=0.0)).values()
+    losses = [[run(), run()] for run in runs]
+    assert len(losses) == len(AVAILABLE) + 1
+    assert losses[0][1] < losses[0][0]
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_models_write():

@@ -75,6 +75,19 @@ def test_ragged_lengths_are_spread_evenly():
     assert gaps <= {0, 1}
 
 
+def test_sentences_of_a_tagger_are_as_long_as_in_the_treebank():
+    """Mean and deviation within a tenth, the median and one in a hundred near those of UD English EWT: 14 and 57."""
+    for w in select(["tagger"]):
+        lengths = torch.tensor(w.lengths, dtype=torch.float64)
+        assert len(lengths) == 16 * w.batch
+        assert abs(lengths.mean() - 16.3) < 1.6
+        assert abs(lengths.std() - 12.4) < 1.3
+        assert abs(lengths.quantile(0.5) - 14) <= 2
+        assert abs(lengths.quantile(0.99) - 57) <= 6
+        assert (w.counted, w.flops) == ((int(lengths.sum()), "tokens"), 0)
+        assert w.describe().endswith(f"characters={w.characters}")
+
+
 def test_select():
     assert select(None) == WORKLOADS
     assert [one.name for one in select(["generate", "ragged-train"])] == ["ragged-train", "generate"]

@@ -12,7 +12,7 @@ import torch
 
 import recurra
 from recurra.backends import choose, explain
-from recurra.benchmark import layers, memory, models
+from recurra.benchmark import layers, memory, models, tagging
 from recurra.benchmark.clock import Contender, alternate, summarise, timed
 from recurra.benchmark.limit import limit, load, machine
 from recurra.benchmark.networks import make_input, torch_layer
@@ -63,7 +63,7 @@ def _timed_row(
     w: Workload, backends: Sequence[str], threads: int, repeats: int,
 ) -> Row:  # fmt: skip
     results, left_out = timed(entries(w, backends, threads), repeats)
-    return Row(w, threads, results, left_out, flops=w.flops, count=w.steps if w.kind == "generate" else 0)
+    return Row(w, threads, results, left_out, flops=w.flops, count=w.counted[0])
 
 
 def _alternation_row(w: Workload, backends: Sequence[str], threads: int, repeats: int) -> Row:
@@ -96,6 +96,7 @@ KINDS: dict[str, Kind] = {
     "step": partial(_timed_row, layers.step),
     "model": partial(_timed_row, models.train),
     "generate": partial(_timed_row, models.write),
+    "tagger": partial(_timed_row, tagging.train),
     "alternation": _alternation_row,
     "memory": _memory_row,
 }

@@ -59,7 +59,7 @@ class Row:
     Attributes:
         unit: ms, MB, or times (the alternation: its time as a multiple of the sum of its parts' times).
         flops: of one run; 0 where a rate means nothing.
-        count: of the things done in one run (characters), 0 where nothing is counted.
+        count: of the things done in one run (characters, tokens), 0 where nothing is counted.
     """
 
     workload: Workload

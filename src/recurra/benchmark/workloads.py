@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from recurra.config import nearest
 from recurra.errors import ConfigError
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 """G: the rows of a weight matrix are G * H."""
 
-TRAINED = ("train", "ragged", "model", "memory")
+TAGGER_BATCHES = 16
+"""Batches in one run of a tagger."""
+
+LENGTHS = (1.73, 0.58)
+"""Shape, and scale as a multiple of the mean, of the gamma distribution that sentence lengths are drawn from: mean 16,
+deviation 12, one in a hundred beyond 57, as in the training part of the treebank UD English EWT."""
+
+TRAINED = ("train", "ragged", "model", "memory", "tagger")
 """Kinds with a backward pass."""
 
 
@@ -23,8 +32,9 @@ class Workload:
         name: what `--only` selects.
         kind: which function measures it (`recurra.benchmark.measure.KINDS`).
         cell: lstm, gru or rnn.
-        steps, batch, size, layers: T, B, H (and the width of the input is H too), L.
-        vocabulary: V of a language model, 0 for a layer alone.
+        steps, batch, size, layers: T (of a tagger the mean), B, H (and the width of the input is H too), L.
+        vocabulary: V of a language model or tagger, 0 for a layer alone.
+        characters: how a tagger reads the characters of words: cnn, lstm.
         peephole: with peephole connections, which torch.nn lacks.
         one_thread: measured with one thread whatever numbers of threads are asked for.
     """
@@ -37,17 +47,25 @@ class Workload:
     size: int
     layers: int = 1
     vocabulary: int = 0
+    characters: str = ""
     peephole: bool = False
     one_thread: bool = False
 
     @property
     def directions(self) -> int:
-        """D: the ragged workload is bidirectional."""
-        return 2 if self.kind == "ragged" else 1
+        """D: the ragged workload is bidirectional, and so is the tagger."""
+        return 2 if self.kind in ("ragged", "tagger") else 1
 
     @property
     def lengths(self) -> list[int]:
-        """Steps of each sequence of the batch: all T, or spread evenly from T/4 to T in the ragged workload."""
+        """Steps of each sequence of the batch: all T, or spread evenly from T/4 to T in the ragged workload.
+
+        Of a tagger, the lengths of the sentences of all its batches, drawn from `LENGTHS`.
+        """
+        if self.kind == "tagger":
+            shape, scale = LENGTHS
+            drawn = np.random.default_rng(1).gamma(shape, scale * self.steps, TAGGER_BATCHES * self.batch)
+            return [max(1, round(length)) for length in drawn.tolist()]
         if self.kind != "ragged":
             return [self.steps] * self.batch
         first, gaps = self.steps // 4, max(1, self.batch - 1)
@@ -59,8 +77,11 @@ class Workload:
 
         Forward, a layer is one product of [rows, I + H] by [I + H, G*H] in each direction, and a language model one
         more of [rows, H] by [H, V], where rows are the valid steps of all sequences. Backward, each product has two of
-        its size: for the gradient of the weights and for that of what they multiply, the input x included.
+        its size: for the gradient of the weights and for that of what they multiply, the input x included. 0 for a
+        tagger: what is computed depends on the words, and contenders differ in it.
         """
+        if self.kind == "tagger":
+            return 0
         rows = sum(self.lengths)
         gates = GATES[self.cell] * self.size
         entering = [self.size, *[self.size * self.directions] * (self.layers - 1)]
@@ -68,11 +89,20 @@ class Workload:
         output = 2 * rows * self.size * self.directions * self.vocabulary
         return (layers + output) * (3 if self.kind in TRAINED else 1)
 
+    @property
+    def counted(self) -> tuple[int, str]:
+        """How many things are done in one run, and what they are; 0 where nothing is counted."""
+        if self.kind == "generate":
+            return self.steps, "characters"
+        return (sum(self.lengths), "tokens") if self.kind == "tagger" else (0, "")
+
     def describe(self) -> str:
         """`T=35 B=20 H=200 L=2 V=10000`, with what is not there left out."""
-        steps = f"T={min(self.lengths)}..{self.steps}" if self.kind == "ragged" else f"T={self.steps}"
+        ragged = self.kind in ("ragged", "tagger")
+        steps = f"T={min(self.lengths)}..{max(self.lengths)}" if ragged else f"T={self.steps}"
         parts = [steps, f"B={self.batch}", f"H={self.size}", f"L={self.layers}"]
-        return " ".join([*parts, *([f"V={self.vocabulary}"] if self.vocabulary else [])])
+        parts += [f"V={self.vocabulary}"] if self.vocabulary else []
+        return " ".join([*parts, *([f"characters={self.characters}"] if self.characters else [])])
 
 
 SHAPES = [
@@ -92,6 +122,7 @@ WORKLOADS = [
     Workload("word-model", "model", "lstm", 35, 20, 200, 2, vocabulary=10_000),
     Workload("word-model", "model", "lstm", 35, 20, 650, 2, vocabulary=10_000),
     Workload("character-model", "model", "lstm", 100, 32, 256, 2, vocabulary=65),
+    *(Workload("tagger", "tagger", "lstm", 16, 32, 200, 1, vocabulary=20_000, characters=c) for c in ("lstm", "cnn")),
     Workload("generate", "generate", "lstm", 200, 1, 256, 2, vocabulary=65, one_thread=True),
     Workload("alternation", "alternation", "lstm", 35, 20, 200),
     Workload("memory", "memory", "lstm", 128, 16, 512, one_thread=True),

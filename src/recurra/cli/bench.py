@@ -118,7 +118,7 @@ def _line(row: Row, result: Result, conditions: Conditions) -> str:
         f"{_digits(row.ratio(result), 3):>8}",
         "" if rate is None else f"{rate:9.1f}",
         "" if share is None else f"{share:7.1%}",
-        "" if speed is None else f"   {speed:,.0f} characters/s",
+        "" if speed is None else f"   {speed:,.0f} {row.workload.counted[1]}/s",
     ]
     return "".join(cells).rstrip()
 

@@ -1,0 +1,21 @@
+"""Labelled texts: tables, JSON lines, `__label__` lines, a label before its text, a folder per class, trees."""
+
+from recurra.data.texts.formats import FORMATS, Layout
+from recurra.data.texts.labelled import Labelled, find_format, format_by_name, read_labelled
+from recurra.data.texts.parts import find_parts
+from recurra.data.texts.tables import STDIN, Report, is_stdin, refuse, text_lines
+
+__all__ = [
+    "FORMATS",
+    "STDIN",
+    "Labelled",
+    "Layout",
+    "Report",
+    "find_format",
+    "find_parts",
+    "format_by_name",
+    "is_stdin",
+    "read_labelled",
+    "refuse",
+    "text_lines",
+]

@@ -1,0 +1,186 @@
+"""The layouts of files of texts: each gives, record by record, file, line, text and labels as they stand."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from recurra.config import nearest
+from recurra.data.texts.tables import Report, csv_rows, json_objects, refuse, text_lines, tsv_rows
+from recurra.data.texts.trees import read_tree
+from recurra.errors import ConfigError, DataError
+from recurra.text.files import read_chunks
+
+FASTTEXT = re.compile(r"(?<!\S)__label__(\S*)\s*")
+COLUMN = re.compile(r"-?[1-9]\d*")
+SHOWN = 12  # column names in a message
+
+Found = tuple[Path, int, str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file of texts is laid out; the options of `recurra train classify` say what each field means.
+
+    `label` is None where the labels are not wanted. `label_map` gives labels other names, or drops their examples
+    where the name is empty.
+    """
+
+    format: str = "csv"
+    text: str = "text"
+    label: str | None = "label"
+    header: bool | None = None
+    separator: str | None = None
+    label_separator: str | None = None
+    multilabel: bool = False
+    multilabel_separator: str = ","
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    phrases: bool = False
+
+
+def _csv(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    return _table(path, layout, csv_rows(path, layout.separator or ",", report), report)
+
+
+def _tsv(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    return _table(path, layout, tsv_rows(path, layout.separator or "\t"), report)
+
+
+def _table(path: Path, layout: Layout, rows: Iterator[tuple[int, list[str]]], report: Report) -> Iterator[Found]:
+    flags = {"--text": layout.text} | ({} if layout.label is None else {"--label": layout.label})
+    line, first = next(rows, (1, []))
+    if not first:
+        return
+    header = not all(map(COLUMN.fullmatch, flags.values())) if layout.header is None else layout.header
+    find = _named_column if header else _numbered_column
+    text, *label = [find(path, line, first, flag, wanted) for flag, wanted in flags.items()]
+    for number, row in rows if header else chain([(line, first)], rows):
+        if len(row) == len(first):
+            yield path, number, row[text], [row[one] for one in label]
+        else:
+            report(path, number, f"expected {len(first)} fields as in the first row, got {len(row)}; mend it")
+
+
+def _named_column(path: Path, line: int, names: list[str], flag: str, wanted: str) -> int:
+    """The index of a column by its name or, where no name is like it, by its number."""
+    count = names.count(wanted)
+    if count == 1:
+        return names.index(wanted)
+    if count == 0 and COLUMN.fullmatch(wanted):
+        return _numbered_column(path, line, names, flag, wanted)
+    shown = ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+    hint = nearest(wanted, names) or f"; give {flag} NAME, or NUMBER where there is no header"
+    raise DataError(f"{path}:{line}: expected one column {wanted!r} in the header, got {shown}{hint}")
+
+
+def _numbered_column(path: Path, line: int, row: list[str], flag: str, wanted: str) -> int:
+    if not COLUMN.fullmatch(wanted):
+        raise ConfigError(
+            f"{flag} {wanted}: a table without a header has no names; give the column's number, 1 or more"
+        )
+    number = int(wanted)
+    if abs(number) > len(row):
+        refuse(path, line, f"expected a column {wanted} ({flag}), got {len(row)} columns; give another number")
+    return number - 1 if number > 0 else len(row) + number
+
+
+def _jsonl(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    for line, values in json_objects(path, report):
+        wanted = [layout.text, *([] if layout.label is None else [layout.label])]
+        if missing := [name for name in wanted if name not in values]:
+            names = ", ".join(map(repr, list(values)[:SHOWN])) or "none"
+            report(path, line, f"expected a key {missing[0]!r}, got {names}{nearest(missing[0], values)}")
+            continue
+        text = values[layout.text]
+        label = () if layout.label is None else _json_labels(values[layout.label])
+        if not isinstance(text, str):
+            report(path, line, f"expected text in {layout.text!r}, got {text!r}; give a string")
+        elif label is None:
+            report(path, line, f"expected a label in {layout.label!r}, got {values[layout.label or '']!r}")
+        else:
+            yield path, line, text, label
+
+
+def _json_labels(value: Any) -> Sequence[str] | None:
+    """The labels in a JSON value: text, a number, true or false, or a list of these; None where it is none."""
+    values = value if isinstance(value, list) else [value]
+    known = [v for v in values if isinstance(v, str | int) or (isinstance(v, float) and math.isfinite(v))]
+    if len(known) < len(values):
+        return None
+    return [str(v).lower() if isinstance(v, bool) else str(v) for v in known]
+
+
+def _fasttext(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    for line, text in _full_lines(path):
+        labels = FASTTEXT.findall(text)
+        if labels or layout.label is None:
+            yield path, line, FASTTEXT.sub("", text).strip(), labels
+        else:
+            report(path, line, f"expected __label__NAME and a text, got {text[:40]!r}; label it")
+
+
+def _label_first(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    for line, text in _full_lines(path):
+        label, *rest = text.split(layout.separator, 1)
+        if rest:
+            yield path, line, rest[0].strip(), [label]
+        else:
+            between = "space" if layout.separator is None else repr(layout.separator)
+            report(path, line, f"expected a label, {between} and a text, got {text[:40]!r}; mend it")
+
+
+def _lines(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    if layout.label is not None:
+        raise ConfigError("format=lines: has texts and no labels; give another --format")
+    return ((path, line, text, ()) for line, text in _full_lines(path))
+
+
+def _trees(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    known: set[tuple[str, str]] = set()
+    for line, text in _full_lines(path):
+        try:
+            nodes = list(read_tree(text, layout.phrases))
+        except ValueError as error:
+            report(path, line, f"expected a tree as (3 (2 so) (4 good)), got {error}; mend it")
+            continue
+        for label, words in nodes:
+            if (label, words) not in known:
+                yield path, line, words, [label]
+            if layout.phrases:  # each different phrase counts once
+                known.add((label, words))
+
+
+def _folder(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    """A class is a folder, a text is a file in it; in the order of their names."""
+    if not path.is_dir():
+        raise DataError(f"{path}: expected a folder with a folder of texts for each class, got a file")
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    for entry in entries:
+        if not entry.is_dir():
+            raise DataError(f"{entry}: expected folders only, one for each class, got a file; move it away")
+        for file in sorted(one for one in entry.rglob("*") if one.is_file() and not one.name.startswith(".")):
+            yield file, 1, "".join(read_chunks(file)).removeprefix("\ufeff"), [entry.name]
+
+
+def _full_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers, without their ends."""
+    for line, text in enumerate(text_lines(path), start=1):
+        if not text.isspace():
+            yield line, text.rstrip("\r\n")
+
+
+FORMATS: dict[str, Callable[[Path, Layout, Report], Iterator[Found]]] = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "fasttext": _fasttext,
+    "label-first": _label_first,
+    "lines": _lines,
+    "trees": _trees,
+    "folder": _folder,
+}

@@ -1,0 +1,1 @@
+"""Metrics of predictions, on arrays; nothing here knows a network."""

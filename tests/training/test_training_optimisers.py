@@ -10,7 +10,7 @@ from char_job import options
 from torch import nn
 
 from recurra.training.clipping import clip_gradients
-from recurra.training.optimisers import NTASGD, OPTIMISERS, averaged_weights, make_optimiser
+from recurra.training.optimisers import NTASGD, OPTIMISERS, averaged_weights, make_optimiser, sparse_embeddings
 from recurra.training.progress import Progress
 from recurra.training.schedules import Moment, learning_rate
 
@@ -222,3 +222,47 @@ def test_clipping(max_norm: float | None, max_value: float | None, expected: lis
     for parameter, values in zip(parameters, expected, strict=False):
         torch.testing.assert_close(parameter.grad, torch.tensor(values))
     assert parameters[-1].grad is None
+
+
+def embeddings_after(words: list[list[int]], sparse: bool, max_value: float | None) -> tuple[torch.Tensor, float]:
+    """An embedding's weights after an update for each list of words, and the last norm before clipping."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 3))
+    optimiser = make_optimiser(model.parameters(), options(optimizer="sgd", learning_rate=0.5))
+    if sparse:
+        sparse_embeddings(model, optimiser)
+        assert model[0].sparse
+    norm = 0.0
+    for some in words:
+        optimiser.zero_grad()
+        for part in (some, some[1:]):  # as batches that are accumulated
+            model(torch.tensor(part)).square().sum().backward()
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.grad /= 2
+        norm, _ = clip_gradients(model.parameters(), 0.5, max_value)
+        optimiser.step()
+    return model[0].weight.detach(), norm
+
+
+@pytest.mark.parametrize("max_value", [None, 0.1])
+def test_sparse_embeddings_change_no_result(max_value: float | None) -> None:
+    words = [[1, 2, 1, 8], [0, 3], [5, 5, 5]]
+    weights, norm = embeddings_after(words, sparse=True, max_value=max_value)
+    expected, expected_norm = embeddings_after(words, sparse=False, max_value=max_value)
+    torch.testing.assert_close(weights, expected)
+    assert norm == pytest.approx(expected_norm)
+
+
+@pytest.mark.parametrize("values", [{"momentum": 0.9}, {"weight_decay": 0.1}, {"optimizer": "adam"}])
+def test_embeddings_whose_every_row_moves_are_not_sparse(values: dict[str, Any]) -> None:
+    model = torch.nn.Sequential(torch.nn.Embedding(9, 4))
+    sparse_embeddings(model, make_optimiser(model.parameters(), options(**{"optimizer": "sgd", **values})))
+    assert not model[0].sparse
+
+
+def test_shared_embeddings_are_not_sparse() -> None:
+    model = torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 9))
+    model[1].weight = model[0].weight
+    sparse_embeddings(model, make_optimiser(model.parameters(), options(optimizer="sgd")))
+    assert not model[0].sparse

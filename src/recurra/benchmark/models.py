@@ -20,7 +20,7 @@ from recurra.layers.recurrent import Recurrent, map_state
 from recurra.models.language_model import LanguageModel
 from recurra.text.character import Character
 from recurra.training.clipping import clip_gradients
-from recurra.training.optimisers import make_optimiser
+from recurra.training.optimisers import make_optimiser, sparse_embeddings
 
 Entries = list[Contender | LeftOut]
 
@@ -60,6 +60,7 @@ def train(w: Workload, backends: Sequence[str], threads: int) -> Entries:
 def _our_step(model: LanguageModel, tokens: Tensor) -> Callable[[], float]:
     """As recurra's training loop does it."""
     optimiser = make_optimiser(model.parameters(), OPTIONS)
+    sparse_embeddings(model, optimiser)
     inputs, targets = tokens[:-1], tokens[1:].clone()
     state: Any = None
 

@@ -42,7 +42,9 @@ def lm(
     """
     from recurra import tasks
     from recurra.cli import display
+    from recurra.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if resume is None:
         options = resolve(LMConfig, given if data is None else {**given, "data": data}, config)
         if options.data is None:

@@ -24,7 +24,7 @@ from recurra.training.events import Evaluated, Event, Finished, Resumed, Saved, 
 from recurra.training.interruption import Interruption
 from recurra.training.job import Job, State
 from recurra.training.memory import enough_memory
-from recurra.training.optimisers import averaged_weights, make_optimiser, observe
+from recurra.training.optimisers import averaged_weights, make_optimiser, observe, sparse_embeddings
 from recurra.training.progress import Interval, Progress, monitored
 from recurra.training.randomness import (
     environment,
@@ -67,6 +67,7 @@ class _Training:
     def __init__(self, job: Job, options: TrainingOptions, folder: RunFolder, interruption: Interruption) -> None:
         self.job, self.options, self.folder, self.interruption = job, options, folder, interruption
         self.optimiser = make_optimiser(job.model.parameters(), options)
+        sparse_embeddings(job.model, self.optimiser)
         self.device = next(job.model.parameters()).device
         self.progress = Progress()
         self.carried: State = None

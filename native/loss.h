@@ -142,31 +142,16 @@ private:
         }
     }
 
-    // The largest logit of block b for each row of a vector, exponentials of the distance from it, and their sum.
+    // Of a vector of rows the largest logit in block b, exponentials of the distance from it, and their sum.
     void summarise(T* logits, int r, int b) {
-        const T* bias = call_.bias ? call_.bias + begin_of(b) : nullptr;
-        const int there = columns(b);
-        vec<T> top = broadcast<T>(-Format<T>::infinity), total = {}, sum = {};
-        for (int n = 0; n < there; ++n) {
-            T* at = logits + n * static_cast<std::ptrdiff_t>(stride_) + r;
-            const vec<T> logit = bias ? load(at) + bias[n] : load(at);
-            store<T>(at, logit);
-            top = maximum<T>(logit, top);  // a NaN is passed over
-            total += logit;
-        }
-        const std::ptrdiff_t place = place_of(b, r);
+        const Extremes<T> found =
+            add_biases<T>(logits + r, stride_, columns(b), call_.bias ? call_.bias + begin_of(b) : nullptr);
         for (int lane = 0; lane < LANES<T> && r + lane < count_; ++lane) find_target(logits, r + lane, b);
         // A block may be all -inf (classes that are ruled out); infinity minus itself would make it NaN.
-        const vec<T> from = top == -Format<T>::infinity ? vec<T>{} : top;
-        for (int n = 0; n < there; ++n) {
-            T* at = logits + n * static_cast<std::ptrdiff_t>(stride_) + r;
-            const vec<T> e = v_exp<T>(load(at) - from);
-            store<T>(at, e);
-            sum += e;
-        }
-        store<T>(largest_ + place, top);
-        store<T>(sums_ + place, sum);
-        if (totals_) store<T>(totals_ + place, total);
+        const vec<T> from = found.largest == -Format<T>::infinity ? vec<T>{} : found.largest;
+        store<T>(sums_ + place_of(b, r), exponentials<T>(logits + r, stride_, columns(b), from));
+        store<T>(largest_ + place_of(b, r), found.largest);
+        if (totals_) store<T>(totals_ + place_of(b, r), found.total);
     }
 
     // The place of row r's target in block b, or -1.

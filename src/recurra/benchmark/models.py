@@ -60,14 +60,14 @@ def train(w: Workload, backends: Sequence[str], threads: int) -> Entries:
 def _our_step(model: LanguageModel, tokens: Tensor) -> Callable[[], float]:
     """As recurra's training loop does it."""
     optimiser = make_optimiser(model.parameters(), OPTIONS)
-    sparse_embeddings(model, optimiser)
     inputs, targets = tokens[:-1], tokens[1:].clone()
     state: Any = None
 
     def run() -> float:
         nonlocal state
         optimiser.zero_grad()
-        features, final = model(inputs, state)
+        with sparse_embeddings(model, optimiser):
+            features, final = model(inputs, state)
         nats = model.nats(features, targets)
         (nats / targets.numel()).backward()
         state = map_state(Tensor.detach, final)

@@ -67,7 +67,6 @@ class _Training:
     def __init__(self, job: Job, options: TrainingOptions, folder: RunFolder, interruption: Interruption) -> None:
         self.job, self.options, self.folder, self.interruption = job, options, folder, interruption
         self.optimiser = make_optimiser(job.model.parameters(), options)
-        sparse_embeddings(job.model, self.optimiser)
         self.device = next(job.model.parameters()).device
         self.progress = Progress()
         self.carried: State = None
@@ -80,11 +79,12 @@ class _Training:
 
     def run(self, resume: bool) -> Iterator[Event]:
         self.job.model.train()
-        yield from self.resume() if resume else self.start()
-        while not self.ended():
-            self.update()
-            yield from self.after_update()
-        yield from self.finish()
+        with sparse_embeddings(self.job.model, self.optimiser):
+            yield from self.resume() if resume else self.start()
+            while not self.ended():
+                self.update()
+                yield from self.after_update()
+            yield from self.finish()
 
     def start(self) -> Iterator[Event]:
         self.folder.remove_unfinished()

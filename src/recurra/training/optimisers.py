@@ -118,7 +118,8 @@ def make_optimiser(parameters: Iterable[nn.Parameter], options: TrainingOptions)
     return OPTIMISERS[options.optimizer](trained, options)
 
 
-def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> None:
+@contextmanager
+def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> Iterator[None]:
     """Let embeddings have gradients of the rows that were looked up alone, where the optimiser leaves others alone.
 
     A batch looks up a few hundred of 10,000 words: gradients of all of them are mostly zeros that are filled in,
@@ -128,9 +129,15 @@ def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> None:
     plain = isinstance(optimiser, SGD) and not any(
         group["momentum"] or group["weight_decay"] for group in optimiser.param_groups
     )
-    for module in model.modules():
-        if isinstance(module, nn.Embedding) and module.weight.device.type == "cpu":
-            module.sparse = plain and holders[id(module.weight)] == 1
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    former = [module.sparse for module in embeddings]
+    for module in embeddings:
+        module.sparse = plain and module.weight.device.type == "cpu" and holders[id(module.weight)] == 1
+    try:
+        yield
+    finally:
+        for module, sparse in zip(embeddings, former, strict=True):
+            module.sparse = sparse
 
 
 def _eps(options: TrainingOptions) -> dict[str, Any]:

@@ -133,7 +133,10 @@ void run_loops(const Execution<T>* executions, int count) {
     int most = 0;
     for (int k = 0; k < count; ++k) {
         const Batch& batch = executions[k].run.batch;
-        work += executions[k].run.code->work[1] * static_cast<double>(batch.offset[batch.steps]);
+        const Code& code = *executions[k].run.code;
+        const double windowed =
+            executions[k].window > 0 ? static_cast<double>(code.windowed->depth) * code.windowed->columns : 0;
+        work += (code.work[1] + windowed) * static_cast<double>(batch.offset[batch.steps]);
         most = batch.batch > most ? batch.batch : most;
     }
     const int team = work > least_work ? threads() : 1;

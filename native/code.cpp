@@ -130,6 +130,37 @@ Stage read_stage(Reader& in, Storage& code) {
     return stage;
 }
 
+// Whether a stage reads or writes rows of a buffer.
+bool touches(const Storage& code, const Stage& stage, int buffer) {
+    auto there = [&](const Span& span) { return span.slot >= 0 && code.slots[span.slot].buffer == buffer; };
+    if (stage.kind != StageKind::program) {
+        const bool operand = std::any_of(stage.operands, stage.operands + stage.operand_count, there);
+        return operand || there(stage.result) ||
+               ((stage.kind != StageKind::multiply || stage.has_start) && there(stage.start));
+    }
+    return std::any_of(stage.instructions, stage.instructions + stage.instruction_count, [&](const Instruction& each) {
+        return there(each.result) || std::any_of(each.arguments, each.arguments + each.count, there);
+    });
+}
+
+const Stage* find_windowed(const Storage& code) {
+    if (code.stages[0].empty()) return nullptr;
+    const Stage& last = code.stages[0].back();
+    return last.kind == StageKind::multiply && last.rate == Rate::step ? &last : nullptr;
+}
+
+// Whether each step of the loop reads what the windowed product has made for it, and nothing else does.
+bool is_passing(const Storage& code, const Stage& windowed) {
+    const int buffer = code.slots[windowed.result.slot].buffer;
+    if (code.buffers[buffer].given) return false;
+    auto elsewhere = [&](const Stage& each) { return &each != &windowed && touches(code, each, buffer); };
+    for (int phase : {0, 2})
+        if (std::any_of(code.stages[phase].begin(), code.stages[phase].end(), elsewhere)) return false;
+    return std::none_of(code.slots.begin(), code.slots.end(), [&](const Slot& each) {
+        return each.kind == Kind::enter && code.slots[each.of].buffer == buffer;
+    });
+}
+
 double work_of(const Stage& stage) {
     if (stage.kind == StageKind::multiply) return static_cast<double>(stage.depth) * stage.columns;
     if (stage.kind == StageKind::outer) return static_cast<double>(stage.result.width) * stage.start.width;
@@ -196,6 +227,8 @@ Code::Code(const std::vector<std::int64_t>& flat, const std::vector<double>& rea
     numbers = held->numbers.data();
     registers = held->registers;
     product_count = held->products;
+    windowed = find_windowed(*held);
+    passing = windowed && is_passing(*held, *windowed) ? held->slots[windowed->result.slot].buffer : -1;
     storage_ = held.release();
 }
 

@@ -15,6 +15,10 @@ struct Execution {
     Run run;
     T** buffers;  // by number, those too that the run makes for itself
     T** panels;   // packed matrices of the loop's products; null where they are used as they lie
+    int window;   // steps that the code's windowed product makes at a time; 0 where it is made before the loop
+
+    // Whether a slot's buffer has rows for the steps of one window alone.
+    bool in_window(const Slot& slot) const { return window > 0 && slot.buffer == run.code->passing; }
 };
 
 inline ptrdiff_t rows_of(const Batch& batch, Extent rows) {
@@ -33,24 +37,34 @@ inline ptrdiff_t rows_of(const Batch& batch, Extent rows) {
 
 constexpr ptrdiff_t aligned(ptrdiff_t bytes) { return (bytes + 63) / 64 * 64; }
 
+// Of a buffer of the run's own.
+template <class T>
+inline ptrdiff_t buffer_bytes(const Run& run, int buffer, int window) {
+    const Code& code = *run.code;
+    const bool windowed = window > 0 && code.passing == buffer;
+    const ptrdiff_t rows =
+        windowed ? static_cast<ptrdiff_t>(window) * run.batch.batch : rows_of(run.batch, code.buffers[buffer].rows);
+    return aligned(rows * code.buffers[buffer].width * static_cast<ptrdiff_t>(sizeof(T)));
+}
+
 // Memory that a run needs besides what it is given: pointers, constants, buffers of its own.
 template <class T>
-inline ptrdiff_t own_bytes(const Run& run) {
+inline ptrdiff_t own_bytes(const Run& run, int window) {
     const Code& code = *run.code;
     ptrdiff_t bytes = aligned(static_cast<ptrdiff_t>(sizeof(T*)) * code.buffer_count) +
                       aligned(static_cast<ptrdiff_t>(sizeof(T*)) * code.product_count) +
                       aligned(static_cast<ptrdiff_t>(sizeof(T)) * code.constant_count);
     for (int k = 1; k < code.buffer_count; ++k)
-        if (!code.buffers[k].given)
-            bytes += aligned(rows_of(run.batch, code.buffers[k].rows) * code.buffers[k].width * sizeof(T));
+        if (!code.buffers[k].given) bytes += buffer_bytes<T>(run, k, window);
     return bytes;
 }
 
 // Lays a run's own memory out from `at` on; gives where it ends. Buffer 0 holds the constants.
 template <class T>
-inline char* open_run(Execution<T>& e, const Run& run, char* at) {
+inline char* open_run(Execution<T>& e, const Run& run, int window, char* at) {
     const Code& code = *run.code;
     e.run = run;
+    e.window = window;
     e.buffers = reinterpret_cast<T**>(at);
     at += aligned(static_cast<ptrdiff_t>(sizeof(T*)) * code.buffer_count);
     e.panels = reinterpret_cast<T**>(at);
@@ -63,7 +77,7 @@ inline char* open_run(Execution<T>& e, const Run& run, char* at) {
         e.buffers[k] = static_cast<T*>(run.buffers[k]);
         if (code.buffers[k].given) continue;
         e.buffers[k] = reinterpret_cast<T*>(at);
-        at += aligned(rows_of(run.batch, code.buffers[k].rows) * code.buffers[k].width * sizeof(T));
+        at += buffer_bytes<T>(run, k, window);
     }
     for (int k = 0; k < code.product_count; ++k) e.panels[k] = nullptr;
     return at;
@@ -101,6 +115,12 @@ public:
             else if (kind == Kind::enter)
                 bases[k] = entering(code_.slots[k], t, turn, rows);
         }
+    }
+
+    // Bases of what lies by steps, for step t alone.
+    void resolve_steps(int t) {
+        for (int k = 0; k < code_.slot_count; ++k)
+            if (code_.slots[k].kind == Kind::step) bases[k].p = at(code_.slots[k], t, 0).p;
     }
 
     // Bases of step t alone for the rows that were there one step before (in the slot's order of time).
@@ -147,7 +167,7 @@ private:
         T* p = e_.buffers[slot.buffer];
         switch (slot.kind) {
             case Kind::step:
-                return {p + (e_.run.batch.offset[t] + first_) * width, width};
+                return {p + (row_of(slot, t) + first_) * width, width};
             case Kind::carry:
                 return {p + (turn * static_cast<ptrdiff_t>(e_.run.batch.batch) + first_) * width, width};
             case Kind::sequence:
@@ -155,6 +175,13 @@ private:
             default:
                 return {p, 0};
         }
+    }
+
+    // Where a step's rows begin in what lies by steps.
+    ptrdiff_t row_of(const Slot& slot, int t) const {
+        const Batch& batch = e_.run.batch;
+        if (!e_.in_window(slot)) return batch.offset[t];
+        return static_cast<ptrdiff_t>(t % e_.window) * batch.batch;
     }
 
     // The rows that were active one step before from there, those that begin from the initial state; together where

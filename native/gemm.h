@@ -14,21 +14,21 @@ namespace {
 constexpr std::size_t row_block_bytes = 512 * 1024;
 
 // Tiles [first, last) of rows x panels [p, p + panels), which are whole if there is more than one.
-template <class T>
+template <class T, Layout LAYOUT>
 void multiply_tiles(Tile<T> t, const Rows& tiles, int first, int last, int panels) {
     for (int tile = first; tile < last; ++tile) {
         t.first_row = tiles.begin(tile);
         const int rows = tiles.begin(tile + 1) - tiles.begin(tile);
         if (panels == 1)
-            compute_panel<T, Layout::packed>(t, rows, (t.columns + LANES<T> - 1) / LANES<T>);
+            compute_panel<T, LAYOUT>(t, rows, (t.columns + LANES<T> - 1) / LANES<T>);
         else
-            compute_panels<T, Layout::packed>(t, rows);
+            compute_panels<T, LAYOUT>(t, rows);
     }
 }
 
 // Rows [0, M) x the columns of panels [first, last). start: null for zeros, else start[m * start_stride + n]
 // (start_stride 0: one row for all), and may be c. n counts from the first column of the whole B.
-template <class T>
+template <class T, Layout LAYOUT = Layout::packed>
 void multiply(const Part<T>* parts, int count, const T* panels, int depth, int columns, int first, int last, int M,
               T* c, std::ptrdiff_t c_stride, const T* start, std::ptrdiff_t start_stride) {
     if (M == 0) return;
@@ -47,7 +47,7 @@ void multiply(const Part<T>* parts, int count, const T* panels, int depth, int c
             t.c = c + n;
             t.start = start ? start + n : nullptr;
             t.columns = wide || columns - n > PANEL<T> ? PANEL<T> : columns - n;
-            multiply_tiles(t, tiles, tile, end, wide ? together : 1);
+            multiply_tiles<T, LAYOUT>(t, tiles, tile, end, wide ? together : 1);
             p += wide ? together : 1;
         }
     }

@@ -4,6 +4,9 @@
 // distance from the row's largest in the block, while they are in L2; then, all blocks' sums being known, each block is
 // scaled to the gradient of its logits and used for the gradients of features, weight and bias. Threads share the
 // blocks, so that no two write the same rows of the weight's gradient; where there are few classes they share the rows.
+//
+// A block lies by classes, [class][row]: its product then reads the weight where it lies, and so does the gradient of
+// the weight with the block; the sums over classes are those of vectors of rows.
 #pragma once
 
 #include "cross_entropy.h"
@@ -17,10 +20,10 @@ namespace {
 // Logits of a chunk, kept between the two passes over its blocks. Measured on Zen 5 with 10,000 classes: a half of it
 // costs 10 %, twice as much gains nothing.
 constexpr std::ptrdiff_t chunk_bytes = 16 << 20;
-// Rows of a chunk: those that `outer` sums in registers; more gain nothing.
-constexpr int chunk_rows = most_depth;
-// Logits of a block: with the panels they are made from, what stays in 1 MB of L2.
-constexpr std::ptrdiff_t block_bytes = 384 * 1024;
+// Rows of a chunk, which share what is packed for it; more gain nothing.
+constexpr int chunk_rows = 448;
+// Logits of a block and its part of the weight: with the panels they meet, what stays in 1 MB of L2.
+constexpr std::ptrdiff_t block_bytes = 512 * 1024;
 // Other threads' sums of the gradients of weight and bias, where rows are shared.
 constexpr std::ptrdiff_t partial_bytes = 4 << 20;
 
@@ -37,13 +40,15 @@ public:
         const int fit = kept ? greater(static_cast<int>(held) / tile_rows, 4) * tile_rows : chunk_rows;
         const int chunks = (call.rows + fit - 1) / fit;
         rows_ = lesser(round_up((call.rows + chunks - 1) / chunks, tile_rows), call.rows);
-        const int wide = static_cast<int>(block_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) / rows_) / PANEL<T>;
-        const int shared = team > 1 ? (V + 2 * team - 1) / (2 * team) : V;  // two blocks or more for each thread
-        width_ = lesser(greater(wide, 2) * PANEL<T>, round_up(shared, PANEL<T>));
-        blocks_ = (V + width_ - 1) / width_;
+        // An odd number of lines: where it is a power of two a column's numbers meet in the same sets of the cache.
+        constexpr int LINE = line_bytes / static_cast<int>(sizeof(T));
+        stride_ = ((rows_ + LINE - 1) / LINE | 1) * LINE;
+        const std::ptrdiff_t class_bytes = (static_cast<std::ptrdiff_t>(stride_) + F) * static_cast<int>(sizeof(T));
+        const int most = greater(static_cast<int>(block_bytes / class_bytes), 4 * tile_rows);
+        blocks_ = lesser(team * ((V + team * most - 1) / (team * most)), (V + tile_rows - 1) / tile_rows);
+        width_ = 0;
+        for (int b = 0; b < blocks_; ++b) width_ = greater(width_, columns(b));
         team_ = lesser(team, blocks_);
-        stats_ = round_up(blocks_, LANES<T>);
-        panel_step_ = rows_ * PANEL<T> + 64 / static_cast<int>(sizeof(T));
         Cutter measure = {nullptr, 0};
         lay_out(measure, F);
         Cutter memory = {static_cast<char*>(scratch(Scratch::loss, static_cast<std::size_t>(measure.bytes))), 0};
@@ -53,11 +58,14 @@ public:
     void run() {
         for (first_ = 0; first_ < call_.rows; first_ += rows_) {
             count_ = lesser(rows_, call_.rows - first_);
-            clear_statistics();
+            filled_ = round_up(count_, LANES<T>);
+            for (int r = 0; r < filled_; ++r)
+                weights_[r] = r < count_ && call_.row_weights ? call_.row_weights[first_ + r] : T(1);
+            auto pack = [&](int k) { pack_features(k); };
+            parallel(pack);
             share([&](int, int begin, int end) { compute_losses(begin, end); });
-            for (int r = 0; r < count_; ++r) finish_row(r);
+            for (int r = 0; r < count_; r += LANES<T>) finish_rows(r);
             if (!call_.has_gradient()) continue;
-            if (call_.d_weight) pack_features();
             share([&](int member, int begin, int end) { compute_gradients(member, begin, end); });
             add_partials();
         }
@@ -65,92 +73,108 @@ public:
 
 private:
     void lay_out(Cutter& memory, int F) {
-        const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(rows_) * width_;
-        if (call_.has_gradient()) logits_ = memory.take<T>(block * blocks_);
-        largest_ = memory.take<T>(static_cast<std::ptrdiff_t>(rows_) * stats_);
-        sums_ = memory.take<T>(static_cast<std::ptrdiff_t>(rows_) * stats_);
-        if (call_.smoothing != 0) totals_ = memory.take<T>(static_cast<std::ptrdiff_t>(rows_) * stats_);
-        target_ = memory.take<T>(rows_);
-        if (call_.d_weight) features_ = memory.take<T>(panel_step_ * panel_count<T>(F));
+        const std::ptrdiff_t statistics = static_cast<std::ptrdiff_t>(blocks_) * stride_;
+        if (call_.has_gradient()) logits_ = memory.take<T>(static_cast<std::ptrdiff_t>(width_) * stride_ * blocks_);
+        largest_ = memory.take<T>(statistics);
+        sums_ = memory.take<T>(statistics);
+        if (call_.smoothing != 0) totals_ = memory.take<T>(statistics);
+        target_ = memory.take<T>(stride_);
+        weights_ = memory.take<T>(stride_);
+        turned_ = memory.take<T>(static_cast<std::ptrdiff_t>(packed_numbers<T>(F, rows_)));
+        if (call_.d_weight) features_ = memory.take<T>(static_cast<std::ptrdiff_t>(packed_numbers<T>(rows_, F)));
         if (call_.d_features) partials_ = memory.take<T>(static_cast<std::ptrdiff_t>(team_ - 1) * rows_ * F);
+    }
+
+    template <class F>
+    void parallel(F& task) {
+        team_ == 1 ? task(0) : parallel_for(team_, task);
     }
 
     template <class F>
     void share(F body) {
         auto task = [&](int k) { body(k, part_begin(blocks_, 1, team_, k), part_begin(blocks_, 1, team_, k + 1)); };
-        team_ == 1 ? task(0) : parallel_for(team_, task);
+        parallel(task);
     }
 
-    // What there is of block b.
-    int columns(int b) const { return lesser(width_, call_.classes - b * width_); }
-    const T* weight(int b) const { return call_.weight + static_cast<std::ptrdiff_t>(b) * width_ * call_.depth; }
-    T* block(int b) const { return logits_ + static_cast<std::ptrdiff_t>(b) * rows_ * width_; }
-    T row_weight(int r) const { return call_.row_weights ? call_.row_weights[first_ + r] : T(1); }
+    // Where block b of the classes begins, and what there is of it.
+    int begin_of(int b) const { return part_begin(call_.classes, tile_rows, blocks_, b); }
+    int columns(int b) const { return begin_of(b + 1) - begin_of(b); }
+    const T* weight(int b) const { return call_.weight + static_cast<std::ptrdiff_t>(begin_of(b)) * call_.depth; }
+    T* block(int b) const { return logits_ + static_cast<std::ptrdiff_t>(b) * width_ * stride_; }
+    const T* features() const { return call_.features + static_cast<std::ptrdiff_t>(first_) * call_.depth; }
 
-    // Neutral values, for the blocks that fill the last vector up.
-    void clear_statistics() {
-        for (int r = 0; r < count_; ++r)
-            for (int b = blocks_; b < stats_; ++b) {
-                largest_[r * stats_ + b] = -Format<T>::infinity;
-                sums_[r * stats_ + b] = 0;
-            }
+    // A thread's part of the chunk's features as panels: for the logits, and for the gradient of the weight.
+    void pack_features(int k) {
+        const int F = call_.depth, rows = panel_count<T>(count_), columns = panel_count<T>(F);
+        pack<T>(turned_, F, count_, 0, F, 0, count_, features(), 1, F, part_begin(rows, 1, team_, k),
+                part_begin(rows, 1, team_, k + 1));
+        if (call_.d_weight)
+            pack<T>(features_, count_, F, 0, count_, 0, F, features(), F, 1, part_begin(columns, 1, team_, k),
+                    part_begin(columns, 1, team_, k + 1));
     }
 
     // Logits of blocks [begin, end), what is to be known of each row of a block, and exponentials in their place.
     void compute_losses(int begin, int end) {
         const int F = call_.depth;
-        const std::size_t block_numbers = static_cast<std::size_t>(rows_) * width_;
-        T* own = logits_ ? nullptr : static_cast<T*>(scratch(Scratch::loss2, block_numbers * sizeof(T)));
-        const Part<T> part = {call_.features + static_cast<std::ptrdiff_t>(first_) * F, F, F};
+        const std::size_t numbers = static_cast<std::size_t>(width_) * stride_;
+        T* own = logits_ ? nullptr : static_cast<T*>(scratch(Scratch::loss2, numbers * sizeof(T)));
         for (int b = begin; b < end; ++b) {
+            const Part<T> part = {weight(b), F, F};
             T* logits = own ? own : block(b);
-            multiply_block(part, {weight(b), 1, F}, columns(b), logits, width_,
-                           call_.bias ? call_.bias + b * width_ : nullptr, 0);
-            for (int r = 0; r < count_; ++r) summarise_row(logits + static_cast<std::ptrdiff_t>(r) * width_, r, b);
+            for (int p = 0; p < panel_count<T>(count_); ++p) {
+                multiply<T>(&part, 1, turned_, F, filled_, p, p + 1, columns(b), logits, stride_, nullptr, 0);
+                for (int r = p * PANEL<T>; r < lesser((p + 1) * PANEL<T>, filled_); r += LANES<T>)
+                    summarise(logits, r, b);
+            }
         }
     }
 
-    void summarise_row(T* row, int r, int b) {
-        const int there = columns(b), filled = round_up(there, PANEL<T>);
-        const std::int64_t place = call_.targets[first_ + r] - static_cast<std::int64_t>(b) * width_;
-        if (place >= 0 && place < there) target_[r] = row[place];
-        if (totals_) totals_[r * stats_ + b] = total_of<T>(row, there);
-        for (int n = there; n < filled; ++n) row[n] = -Format<T>::infinity;
-        const T top = largest<T>(row, filled);
-        largest_[r * stats_ + b] = top;
+    // Of a vector of rows the largest logit in block b, exponentials of the distance from it, and their sum.
+    void summarise(T* logits, int r, int b) {
+        const Extremes<T> found =
+            add_biases<T>(logits + r, stride_, columns(b), call_.bias ? call_.bias + begin_of(b) : nullptr);
+        for (int lane = 0; lane < LANES<T> && r + lane < count_; ++lane) find_target(logits, r + lane, b);
         // A block may be all -inf (classes that are ruled out); infinity minus itself would make it NaN.
-        sums_[r * stats_ + b] = exponentials<T>(row, filled, top == -Format<T>::infinity ? T(0) : top);
+        const vec<T> from = found.largest == -Format<T>::infinity ? vec<T>{} : found.largest;
+        store<T>(sums_ + place_of(b, r), exponentials<T>(logits + r, stride_, columns(b), from));
+        store<T>(largest_ + place_of(b, r), found.largest);
+        if (totals_) store<T>(totals_ + place_of(b, r), found.total);
     }
 
-    // A row's loss; its blocks' sums give way to what their exponentials are multiplied with for the gradient.
-    void finish_row(int r) {
-        T *tops = largest_ + r * stats_, *sums = sums_ + r * stats_;
-        vec<T> found = broadcast<T>(-Format<T>::infinity), sum = {};
-        for (int b = 0; b < stats_; b += LANES<T>) found = maximum<T>(load(tops + b), found);
-        const T top = largest_lane<T>(found);
-        for (int b = 0; b < stats_; b += LANES<T>) {
-            const vec<T> scale = v_exp<T>(load(tops + b) - top);
-            sum += scale * load(sums + b);
-            store<T>(tops + b, scale);
-        }
-        const T total = sum_lanes<T>(sum), log_total = log_of<T>(total);
-        for (int b = 0; b < stats_; b += LANES<T>) store<T>(sums + b, load(tops + b) * (row_weight(r) / total));
-        double loss = static_cast<double>(log_total) - (static_cast<double>(target_[r]) - top);
-        if (totals_) {
-            double logits = 0;
-            for (int b = 0; b < blocks_; ++b) logits += totals_[r * stats_ + b];
-            const double even = static_cast<double>(log_total) + top - logits / call_.classes;
-            loss = (1 - call_.smoothing) * loss + call_.smoothing * even;
-        }
-        call_.losses[first_ + r] = static_cast<T>(loss);
+    // The place of row r's target in block b, or -1.
+    int target_in(int b, int r) const {
+        const std::int64_t place = call_.targets[first_ + r] - begin_of(b);
+        return place >= 0 && place < columns(b) ? static_cast<int>(place) : -1;
     }
 
-    // The chunk's features as panels, for the gradient of all blocks' weights.
-    void pack_features() {
-        const Segment<T> segment = {nullptr, call_.features + static_cast<std::ptrdiff_t>(first_) * call_.depth,
-                                    count_};
-        gather<T, PANEL<T>>(features_, panel_step_, {&segment, 0}, count_, &Segment<T>::b, call_.depth, 0, call_.depth);
+    void find_target(const T* logits, int r, int b) {
+        const int place = target_in(b, r);
+        if (place >= 0) target_[r] = logits[place * static_cast<std::ptrdiff_t>(stride_) + r];
     }
+
+    // The losses of a vector of rows; their blocks' sums give way to what the exponentials are multiplied with for the
+    // gradient.
+    void finish_rows(int r) {
+        vec<T> top = broadcast<T>(-Format<T>::infinity), sum = {}, logits = {};
+        for (int b = 0; b < blocks_; ++b) top = maximum<T>(load(largest_ + place_of(b, r)), top);
+        for (int b = 0; b < blocks_; ++b) {
+            const vec<T> scale = v_exp<T>(load(largest_ + place_of(b, r)) - top);
+            sum += scale * load(sums_ + place_of(b, r));
+            store<T>(largest_ + place_of(b, r), scale);
+            if (totals_) logits += load(totals_ + place_of(b, r));
+        }
+        const vec<T> share = load(weights_ + r) / sum, logarithm = v_log<T>(sum);
+        for (int b = 0; b < blocks_; ++b) store<T>(sums_ + place_of(b, r), load(largest_ + place_of(b, r)) * share);
+        for (int lane = 0; lane < LANES<T> && r + lane < count_; ++lane) {
+            const double log_total = logarithm[lane];
+            double loss = log_total - (static_cast<double>(target_[r + lane]) - top[lane]);
+            const double even = log_total + top[lane] - logits[lane] / static_cast<double>(call_.classes);
+            if (totals_) loss = (1 - call_.smoothing) * loss + call_.smoothing * even;
+            call_.losses[first_ + r + lane] = static_cast<T>(loss);
+        }
+    }
+
+    std::ptrdiff_t place_of(int b, int r) const { return static_cast<std::ptrdiff_t>(b) * stride_ + r; }
 
     void compute_gradients(int member, int begin, int end) {
         const int F = call_.depth;
@@ -159,59 +183,48 @@ private:
             d_features = member ? partials_ + static_cast<std::ptrdiff_t>(member - 1) * rows_ * F
                                 : call_.d_features + static_cast<std::ptrdiff_t>(first_) * F;
         for (int b = begin; b < end; ++b) {
-            for (int r = 0; r < count_; ++r) differentiate_row(r, b);
-            if (call_.d_bias) add_bias(b);
-            if (d_features)
-                multiply_block({block(b), width_, columns(b)}, {weight(b), F, 1}, F, d_features, F,
-                               b == begin ? nullptr : d_features, F);
+            differentiate(b);
+            if (d_features) add_features(b, d_features, b > begin);
             if (call_.d_weight) add_weight(b);
         }
     }
 
-    // The gradient of a row's logits.
-    void differentiate_row(int r, int b) {
-        T* row = block(b) + static_cast<std::ptrdiff_t>(r) * width_;
-        const T weight = row_weight(r), smoothing = static_cast<T>(call_.smoothing);
-        scale_row<T>(row, round_up(columns(b), PANEL<T>), sums_[r * stats_ + b], weight * smoothing / call_.classes);
-        const std::int64_t place = call_.targets[first_ + r] - static_cast<std::int64_t>(b) * width_;
-        if (place >= 0 && place < columns(b)) row[place] -= weight * (1 - smoothing);
+    // The gradient of a block's logits, and of the bias.
+    void differentiate(int b) {
+        const T even = static_cast<T>(call_.smoothing / call_.classes);
+        T* d_bias = call_.d_bias ? call_.d_bias + begin_of(b) : nullptr;
+        for (int n = 0; n < columns(b); ++n) {
+            T* row = block(b) + n * static_cast<std::ptrdiff_t>(stride_);
+            for (int r = 0; r < filled_; r += LANES<T>)
+                store<T>(row + r, load(row + r) * load(sums_ + place_of(b, r)) - load(weights_ + r) * even);
+            if (d_bias) d_bias[n] = total_of<T>(row, count_) + (first_ > 0 ? d_bias[n] : 0);
+        }
+        for (int r = 0; r < count_; ++r) {
+            const int place = target_in(b, r);
+            if (place < 0) continue;
+            const T less = weights_[r] * static_cast<T>(1 - call_.smoothing);
+            block(b)[place * static_cast<std::ptrdiff_t>(stride_) + r] -= less;
+            if (d_bias) d_bias[place] -= less;
+        }
     }
 
-    void add_bias(int b) {
-        const int there = columns(b);
-        T* to = call_.d_bias + b * width_;
-        if (first_ == 0) std::memset(to, 0, there * sizeof(T));
-        for (int n = 0; n < there; n += sum_columns)
-            add_rows<T>(to + n, block(b) + n, width_, count_, lesser(sum_columns, there - n));
+    // d_features (+)= the block's gradient @ its part of the weight.
+    void add_features(int b, T* d_features, bool accumulate) {
+        const int F = call_.depth, depth = columns(b), total = panel_count<T>(F);
+        T* panels = static_cast<T*>(scratch(Scratch::weights, packed_numbers<T>(depth, F) * sizeof(T)));
+        pack<T>(panels, depth, F, 0, depth, 0, F, weight(b), F, 1, 0, total);
+        const Part<T> part = {block(b), stride_, depth};
+        multiply<T, Layout::turned>(&part, 1, panels, depth, F, 0, total, count_, d_features, F,
+                                    accumulate ? d_features : nullptr, F);
     }
 
-    // to = start + part @ a block of the weight, which may be transposed.
-    void multiply_block(const Part<T>& part, const Lying<T>& matrix, int columns, T* to, std::ptrdiff_t stride,
-                        const T* start, std::ptrdiff_t start_stride) {
-        if (count_ <= most_lying)
-            return multiply_lying<T>(&part, 1, &matrix, columns, count_, to, stride, start, start_stride);
-        const int depth = part.depth, total = panel_count<T>(columns);
-        T* panels = static_cast<T*>(scratch(Scratch::weights, packed_numbers<T>(depth, columns) * sizeof(T)));
-        pack<T>(panels, depth, columns, 0, depth, 0, columns, matrix.w, matrix.k_stride, matrix.n_stride, 0, total);
-        multiply<T>(&part, 1, panels, depth, columns, 0, total, count_, to, stride, start, start_stride);
-    }
-
-    // d_weight of the block (+)= block^T @ features. As `outer`, with features packed once for all blocks.
+    // d_weight of the block (+)= the block's gradient @ features.
     void add_weight(int b) {
-        const int F = call_.depth, there = columns(b);
-        const std::ptrdiff_t step = static_cast<std::ptrdiff_t>(count_) * tile_rows + 64 / sizeof(T);
-        T* a = static_cast<T*>(scratch(Scratch::panels, step * (outer_rows / tile_rows) * sizeof(T)));
-        const Segment<T> segment = {block(b), nullptr, count_};
-        const int fit = static_cast<int>(outer_bytes / (sizeof(T) * count_ * PANEL<T>));
-        const int together = greater(fit, 1) * PANEL<T>;
-        T* c = call_.d_weight + static_cast<std::ptrdiff_t>(b) * width_ * F;
-        for (int n = 0; n < F; n += together)
-            for (int m = 0; m < there; m += outer_rows) {
-                const int rows = lesser(outer_rows, there - m);
-                gather<T, tile_rows>(a, step, {&segment, 0}, count_, &Segment<T>::a, width_, m, m + rows);
-                add_block<T>(a, step, features_ + n / PANEL<T> * panel_step_, panel_step_, count_, rows,
-                             lesser(together, F - n), c + static_cast<std::ptrdiff_t>(m) * F + n, F, first_ > 0);
-            }
+        const int F = call_.depth;
+        const Part<T> part = {block(b), stride_, count_};
+        T* c = call_.d_weight + static_cast<std::ptrdiff_t>(begin_of(b)) * F;
+        multiply<T>(&part, 1, features_, count_, F, 0, panel_count<T>(F), columns(b), c, F, first_ > 0 ? c : nullptr,
+                    F);
     }
 
     void add_partials() {
@@ -225,15 +238,14 @@ private:
     }
 
     CrossEntropy<T> call_;
-    int team_, rows_, width_, blocks_, stats_;  // of a chunk and of a block
-    std::ptrdiff_t panel_step_;
-    int first_ = 0, count_ = 0;               // rows of this chunk
-    T* logits_ = nullptr;                     // [blocks][rows][width]: all of a chunk, where gradients are wanted
-    T *largest_ = nullptr, *sums_ = nullptr;  // [rows][stats]: by row and block
-    T* totals_ = nullptr;                     // [rows][stats]: sums of logits
-    T* target_ = nullptr;                     // [rows]: logits of the targets
-    T* features_ = nullptr;                   // the chunk's features as panels
-    T* partials_ = nullptr;                   // [team - 1][rows][F]: other threads' share of the features' gradient
+    int team_, rows_, stride_, width_, blocks_;  // of a chunk; from class to class; of a block
+    int first_ = 0, count_ = 0, filled_ = 0;     // rows of this chunk; with those that fill the last vector
+    T* logits_ = nullptr;                        // [blocks][width][stride]: all of a chunk, where gradients are wanted
+    T *largest_ = nullptr, *sums_ = nullptr;     // [blocks][stride]
+    T* totals_ = nullptr;                        // [blocks][stride]: sums of logits
+    T *target_ = nullptr, *weights_ = nullptr;   // [stride]: logits of the targets, weights of the rows
+    T *turned_ = nullptr, *features_ = nullptr;  // the chunk's features as panels of rows, and of their columns
+    T* partials_ = nullptr;                      // [team - 1][rows][F]: other threads' share of the features' gradient
 };
 
 // Rows shared by a team, each thread with gradients of weight and bias of its own, which are added up.

@@ -60,9 +60,4 @@ void* scratch(Scratch kind, std::size_t bytes) {
     return piece.start;
 }
 
-void trim_scratch(std::size_t bytes) {
-    for (Piece& piece : pieces)
-        if (piece.size > bytes) piece.release();
-}
-
 }  // namespace recurra

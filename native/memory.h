@@ -26,7 +26,4 @@ enum class Scratch {
 // Throws std::bad_alloc where there is no memory.
 void* scratch(Scratch kind, std::size_t bytes);
 
-// Gives back what this thread holds beyond `bytes` in any one piece.
-void trim_scratch(std::size_t bytes);
-
 }  // namespace recurra

@@ -72,7 +72,7 @@ template <class T>
 void add_block(const T* a, std::ptrdiff_t a_step, const T* b, std::ptrdiff_t b_step, int depth, int rows, int columns,
                T* c, std::ptrdiff_t c_stride, bool accumulate) {
     for (int m = 0; m < rows; m += tile_rows) {
-        const Part<T> part = {a + m / tile_rows * a_step, 0, depth};
+        const Part<T> part = {a + m / tile_rows * a_step, tile_rows, depth};
         const int height = rows - m < tile_rows ? rows - m : tile_rows;
         for (int n = 0; n < columns; n += PANEL<T>) {
             T* at = c + m * c_stride + n;
@@ -80,7 +80,7 @@ void add_block(const T* a, std::ptrdiff_t a_step, const T* b, std::ptrdiff_t b_s
             const Tile<T> t = {&part, 1,  0,        b + n / PANEL<T> * b_step, PANEL<T>,
                                0,     at, c_stride, accumulate ? at : nullptr, c_stride,
                                width};
-            compute_panel<T, Layout::both_packed>(t, height, (width + LANES<T> - 1) / LANES<T>);
+            compute_panel<T, Layout::turned>(t, height, (width + LANES<T> - 1) / LANES<T>);
         }
     }
 }

@@ -19,6 +19,7 @@ public:
         for (int s = 0; s < batch_.steps; ++s) {
             const int t = reverse ? batch_.steps - 1 - s : s;
             const int rows = here_.rows(t);
+            if (e_.window > 0 && s % e_.window == 0) fill_window(s);
             if (rows <= 0) continue;
             here_.resolve(t, s & 1, rows);
             for (int k = 0; k < code_.stage_count[1]; ++k) run_stage(code_.stages[1][k], rows);
@@ -28,6 +29,19 @@ public:
     }
 
 private:
+    // The windowed product of this step and those that follow: each panel meets all of them while it is near.
+    void fill_window(int s) {
+        const Stage& stage = *code_.windowed;
+        const int end = s + e_.window < batch_.steps ? s + e_.window : batch_.steps;
+        for (int p = 0; p < panel_count<T>(stage.columns); ++p)
+            for (int next = s; next < end; ++next) {
+                const int t = e_.run.reverse ? batch_.steps - 1 - next : next;
+                here_.resolve_steps(t);
+                if (here_.rows(t) > 0)
+                    multiply_panels<T>(stage, e_.panels[stage.product], here_.bases, here_.rows(t), p, p + 1);
+            }
+    }
+
     void run_stage(const Stage& stage, int rows) {
         if (stage.kind == StageKind::program)
             run_program<T>(stage, here_.bases, here_.registers, code_.numbers, rows);
@@ -84,6 +98,34 @@ inline int share_begin(const Batch& batch, int shares, int k) {
     return batch.batch;
 }
 
+// How many threads share each of several runs.
+inline int shares_of(int team, int runs, int batch) {
+    const int shares = runs >= team ? 1 : team / runs;
+    return shares < batch ? shares : batch > 0 ? batch : 1;
+}
+
+// Bytes of a thread's window: with a panel and rows of the operand less than the usual 1 MB of L2.
+constexpr ptrdiff_t window_bytes = 384 * 1024;
+// Rows of a step and thread from which on a window pays: fewer make tiles too low.
+constexpr int window_rows = 4;
+// Bytes of the windowed product's packed matrices, held beside those of the loop, where the window saves no memory.
+constexpr std::size_t window_panels = 2 << 20;
+
+// Steps that the windowed product of a run makes at a time, or 0 where it is better made for all steps at once.
+template <class T>
+inline int window_of(const Run& run, int runs, int team) {
+    const Batch& batch = run.batch;
+    const Stage* stage = run.code->windowed;
+    if (!stage || batch.batch <= 2 || batch.offset[batch.steps] <= most_lying) return 0;
+    if (run.code->passing < 0 && packed_numbers<T>(stage->depth, stage->columns) * sizeof(T) > window_panels) return 0;
+    const int shares = shares_of(team, runs, batch.batch);
+    if (shares * runs < team || batch.offset[batch.steps] < window_rows * shares * batch.steps) return 0;
+    const ptrdiff_t rows = (batch.batch + shares - 1) / shares;
+    const ptrdiff_t step = rows * stage->columns * static_cast<ptrdiff_t>(sizeof(T));
+    const int steps = static_cast<int>(window_bytes / step);
+    return steps < 2 ? 0 : steps < batch.steps ? steps : batch.steps;
+}
+
 // The loops of several runs, which do not depend on each other, as one set of tasks.
 template <class T>
 void run_loops(const Execution<T>* executions, int count) {
@@ -91,12 +133,14 @@ void run_loops(const Execution<T>* executions, int count) {
     int most = 0;
     for (int k = 0; k < count; ++k) {
         const Batch& batch = executions[k].run.batch;
-        work += executions[k].run.code->work[1] * static_cast<double>(batch.offset[batch.steps]);
+        const Code& code = *executions[k].run.code;
+        const double windowed =
+            executions[k].window > 0 ? static_cast<double>(code.windowed->depth) * code.windowed->columns : 0;
+        work += (code.work[1] + windowed) * static_cast<double>(batch.offset[batch.steps]);
         most = batch.batch > most ? batch.batch : most;
     }
     const int team = work > least_work ? threads() : 1;
-    int shares = count >= team ? 1 : team / count;
-    shares = shares < most ? shares : most > 0 ? most : 1;
+    const int shares = shares_of(team, count, most);
     auto task = [&](int index) {
         const Execution<T>& e = executions[index / shares];
         const int first = share_begin(e.run.batch, shares, index % shares);
@@ -112,12 +156,13 @@ void run_loops(const Execution<T>* executions, int count) {
 // Runs that do not depend on each other (the directions of a layer).
 template <class T>
 void run_codes(const Run* runs, int count) {
+    const int team = threads();
     ptrdiff_t bytes = aligned(static_cast<ptrdiff_t>(sizeof(Execution<T>)) * count);
-    for (int k = 0; k < count; ++k) bytes += own_bytes<T>(runs[k]);
+    for (int k = 0; k < count; ++k) bytes += own_bytes<T>(runs[k], window_of<T>(runs[k], count, team));
     char* at = static_cast<char*>(scratch(Scratch::buffers, static_cast<std::size_t>(bytes)));
     Execution<T>* executions = reinterpret_cast<Execution<T>*>(at);
     at += aligned(static_cast<ptrdiff_t>(sizeof(Execution<T>)) * count);
-    for (int k = 0; k < count; ++k) at = open_run(executions[k], runs[k], at);
+    for (int k = 0; k < count; ++k) at = open_run(executions[k], runs[k], window_of<T>(runs[k], count, team), at);
     for (int k = 0; k < count; ++k) run_outside(executions[k], 0);
     pack_loops(executions, count);
     run_loops(executions, count);

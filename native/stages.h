@@ -113,8 +113,8 @@ void pack_loops(Execution<T>* executions, int count) {
             Execution<T>& e = executions[k];
             const Batch& batch = e.run.batch;
             if (batch.batch <= 2 || batch.offset[batch.steps] <= most_lying) continue;
-            for (int s = 0; s < e.run.code->stage_count[1]; ++s) {
-                const Stage& stage = e.run.code->stages[1][s];
+            for (int s = e.window > 0 ? -1 : 0; s < e.run.code->stage_count[1]; ++s) {
+                const Stage& stage = s < 0 ? *e.run.code->windowed : e.run.code->stages[1][s];
                 if (stage.kind != StageKind::multiply) continue;
                 if (pass) {
                     e.panels[stage.product] = at;

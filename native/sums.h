@@ -193,7 +193,8 @@ void run_product_outside(const Execution<T>& e, const Stage& stage) {
 // Phase 0: before the loop; 2: after it.
 template <class T>
 void run_outside(const Execution<T>& e, int phase) {
-    for (int k = 0; k < e.run.code->stage_count[phase]; ++k) {
+    const int windowed = phase == 0 && e.window > 0;  // the last stage, which the loop makes
+    for (int k = 0; k < e.run.code->stage_count[phase] - windowed; ++k) {
         const Stage& stage = e.run.code->stages[phase][k];
         switch (stage.kind) {
             case StageKind::program:

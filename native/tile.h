@@ -50,7 +50,7 @@ constexpr int PANEL = RECURRA_TILE_VECTORS * LANES<T>;
 template <class T>
 struct Part {
     const T* a;
-    std::ptrdiff_t stride;
+    std::ptrdiff_t stride;  // Layout::turned: from one k to the next
     int depth;
 };
 
@@ -72,9 +72,9 @@ struct Tile {
 
 // How the numbers of A and B lie.
 enum class Layout {
-    packed,       // A rows of k, B panels [k][PANEL]
-    lying,        // A rows of k, B rows of n, b_step apart; nothing is read beyond the last column
-    both_packed,  // A panels [k][tile_rows], B panels [k][PANEL]
+    packed,  // A rows of k, B panels [k][PANEL]
+    lying,   // A rows of k, B rows of n, b_step apart; nothing is read beyond the last column
+    turned,  // A rows of m, one for each k, B panels [k][PANEL]
 };
 
 template <class T, int ROWS, int COUNT>
@@ -161,8 +161,9 @@ void compute_tile(const Tile<T>& t) {
     int left = chain;
     for (int part = 0; part < t.count; ++part) {
         const std::ptrdiff_t stride = t.parts[part].stride;
-        const T* a = t.parts[part].a + t.first_row * stride;
-        const std::ptrdiff_t a_row = LAYOUT == Layout::both_packed ? 1 : stride;
+        const std::ptrdiff_t a_row = LAYOUT == Layout::turned ? 1 : stride;
+        const std::ptrdiff_t a_step = LAYOUT == Layout::turned ? stride : 1;
+        const T* a = t.parts[part].a + t.first_row * a_row;
         for (int depth = t.parts[part].depth; depth > 0;) {
             if (left == 0) {
                 store_tile<T, ROWS, PANELS, VECTORS>(to, sums);
@@ -181,7 +182,7 @@ void compute_tile(const Tile<T>& t) {
                     for (int n = 0; n < VECTORS * LANES<T> * static_cast<int>(sizeof(T)); n += line_bytes)
                         __builtin_prefetch(reinterpret_cast<const char*>(b) + panel_ahead_bytes + n);
                 }
-                a += LAYOUT == Layout::both_packed ? tile_rows : 1;
+                a += a_step;
                 b += b_step;
             }
         }

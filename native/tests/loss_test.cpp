@@ -133,7 +133,7 @@ int main() {
         try_case<double>(c);
     }
     for (int threads : {1, 3}) {
-        try_case<float>({390, 3, 300, 0, true, false, 7, threads});      // more than one chunk of rows
+        try_case<float>({460, 3, 300, 0, true, false, 7, threads});      // more than one chunk of rows
         try_case<double>({33, 1, 70000, 0, true, true, 7, threads});     // chunks of few rows
         try_case<float>({10, 12, 3000, 0.1, false, false, 7, threads});  // threads share classes
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from char_job import options
 from torch import nn
 
 from recurra.training.clipping import clip_gradients
-from recurra.training.optimisers import NTASGD, OPTIMISERS, averaged_weights, make_optimiser
+from recurra.training.optimisers import NTASGD, OPTIMISERS, averaged_weights, make_optimiser, sparse_embeddings
 from recurra.training.progress import Progress
 from recurra.training.schedules import Moment, learning_rate
 
@@ -222,3 +223,51 @@ def test_clipping(max_norm: float | None, max_value: float | None, expected: lis
     for parameter, values in zip(parameters, expected, strict=False):
         torch.testing.assert_close(parameter.grad, torch.tensor(values))
     assert parameters[-1].grad is None
+
+
+def embeddings_after(words: list[list[int]], sparse: bool, max_value: float | None) -> tuple[torch.Tensor, float]:
+    """An embedding's weights after an update for each list of words, and the last norm before clipping."""
+    torch.manual_seed(0)
+    embedding, linear = nn.Embedding(9, 4), nn.Linear(4, 3)
+    model = nn.Sequential(embedding, linear)
+    optimiser = make_optimiser(model.parameters(), options(optimizer="sgd", learning_rate=0.5))
+    norm = 0.0
+    for some in words:
+        optimiser.zero_grad()
+        with sparse_embeddings(model, optimiser) if sparse else nullcontext():
+            for part in (some, some[1:]):  # as batches that are accumulated
+                model(torch.tensor(part)).square().sum().backward()
+        for parameter in model.parameters():
+            assert parameter.grad is not None
+            parameter.grad /= 2
+        assert embedding.weight.grad is not None
+        assert embedding.weight.grad.is_sparse == sparse
+        norm, _ = clip_gradients(model.parameters(), 0.5, max_value)
+        optimiser.step()
+    return embedding.weight.detach(), norm
+
+
+@pytest.mark.parametrize("max_value", [None, 0.1])
+def test_sparse_embeddings_change_no_result(max_value: float | None) -> None:
+    words = [[1, 2, 1, 8], [0, 3], [5, 5, 5]]
+    weights, norm = embeddings_after(words, sparse=True, max_value=max_value)
+    expected, expected_norm = embeddings_after(words, sparse=False, max_value=max_value)
+    torch.testing.assert_close(weights, expected)
+    assert norm == pytest.approx(expected_norm)
+
+
+def is_sparse(model: nn.Module, embedding: nn.Embedding, **values: Any) -> bool:
+    with sparse_embeddings(model, make_optimiser(model.parameters(), options(**{"optimizer": "sgd", **values}))):
+        inside = embedding.sparse
+    assert not embedding.sparse  # as it was
+    return inside
+
+
+def test_which_embeddings_are_sparse() -> None:
+    embedding, linear = nn.Embedding(9, 4), nn.Linear(4, 9)
+    model = nn.Sequential(embedding, linear)
+    assert is_sparse(model, embedding)
+    for values in ({"momentum": 0.9}, {"weight_decay": 0.1}, {"optimizer": "adam"}):  # every row moves
+        assert not is_sparse(model, embedding, **values)
+    linear.weight = embedding.weight
+    assert not is_sparse(model, embedding)

@@ -20,7 +20,7 @@ from recurra.layers.recurrent import Recurrent, map_state
 from recurra.models.language_model import LanguageModel
 from recurra.text.character import Character
 from recurra.training.clipping import clip_gradients
-from recurra.training.optimisers import make_optimiser
+from recurra.training.optimisers import make_optimiser, sparse_embeddings
 
 Entries = list[Contender | LeftOut]
 
@@ -66,7 +66,8 @@ def _our_step(model: LanguageModel, tokens: Tensor) -> Callable[[], float]:
     def run() -> float:
         nonlocal state
         optimiser.zero_grad()
-        features, final = model(inputs, state)
+        with sparse_embeddings(model, optimiser):
+            features, final = model(inputs, state)
         nats = model.nats(features, targets)
         (nats / targets.numel()).backward()
         state = map_state(Tensor.detach, final)

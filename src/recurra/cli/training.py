@@ -122,7 +122,9 @@ def _train(task: Task, options: Config, seeds: int | None, *, as_json: bool) -> 
 def _show(events: Iterator[Event], measure: Measure, *, as_json: bool) -> None:
     """Show the events of a training. Raises: KeyboardInterrupt where a signal ended them."""
     from recurra.cli import display
+    from recurra.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if display.show(events, measure, as_json=as_json):
         raise KeyboardInterrupt
 

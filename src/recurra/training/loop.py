@@ -24,7 +24,7 @@ from recurra.training.events import Evaluated, Event, Finished, Resumed, Saved, 
 from recurra.training.interruption import Interruption
 from recurra.training.job import Job, State
 from recurra.training.memory import enough_memory
-from recurra.training.optimisers import averaged_weights, make_optimiser, observe
+from recurra.training.optimisers import averaged_weights, make_optimiser, observe, sparse_embeddings
 from recurra.training.progress import Interval, Progress, monitored
 from recurra.training.randomness import (
     environment,
@@ -79,11 +79,12 @@ class _Training:
 
     def run(self, resume: bool) -> Iterator[Event]:
         self.job.model.train()
-        yield from self.resume() if resume else self.start()
-        while not self.ended():
-            self.update()
-            yield from self.after_update()
-        yield from self.finish()
+        with sparse_embeddings(self.job.model, self.optimiser):
+            yield from self.resume() if resume else self.start()
+            while not self.ended():
+                self.update()
+                yield from self.after_update()
+            yield from self.finish()
 
     def start(self) -> Iterator[Event]:
         self.folder.remove_unfinished()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,28 @@ def make_optimiser(parameters: Iterable[nn.Parameter], options: TrainingOptions)
     """The optimiser that the options name, over the parameters that want a gradient."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return OPTIMISERS[options.optimizer](trained, options)
+
+
+@contextmanager
+def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> Iterator[None]:
+    """Let embeddings have gradients of the rows that were looked up alone, where the optimiser leaves others alone.
+
+    A batch looks up a few hundred of 10,000 words: gradients of all of them are mostly zeros that are filled in,
+    squared and subtracted at each update. Weights that other modules share have a whole gradient anyway.
+    """
+    holders = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
+    plain = isinstance(optimiser, SGD) and not any(
+        group["momentum"] or group["weight_decay"] for group in optimiser.param_groups
+    )
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    former = [module.sparse for module in embeddings]
+    for module in embeddings:
+        module.sparse = plain and module.weight.device.type == "cpu" and holders[id(module.weight)] == 1
+    try:
+        yield
+    finally:
+        for module, sparse in zip(embeddings, former, strict=True):
+            module.sparse = sparse
 
 
 def _eps(options: TrainingOptions) -> dict[str, Any]:

@@ -263,7 +263,14 @@ private:
         const T* u = row(u_, t, r);
         for (int n = C_; n < S_; ++n) to[n] = 0;
         for (int n = 0; n < S_; n += LANES<T>) store<T>(to + n, load(to + n) * load(u + n));
-        if (exact_[r]) return;
+        if (!exact_[r]) retreat_exactly(t, r, to, d_transitions);
+        // They add up to the weight; scaled to it at each step, rounding does not add up over the steps.
+        const T total = total_of<T>(to, S_);
+        scale_row<T>(to, S_, total == 0 ? T(0) : weight(r) / total, T(0));
+    }
+
+    // What comes from tags whose sum was not sure.
+    void retreat_exactly(int t, int r, T* to, T* d_transitions) {
         const T *next = posterior(t + 1, r), *divided = row(s_, t + 1, r);
         for (int j = 0; j < C_; ++j) {
             if (divided[j] != 0 || next[j] == 0) continue;

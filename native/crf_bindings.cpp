@@ -67,8 +67,8 @@ void decode(int steps, int batch, int tags, const ChainPointers& chain, int path
     if (paths < 1) throw std::invalid_argument("at least one path");
     const Kernels& best = kernels();
     nb::gil_scoped_release free;
-    best.best_paths(
-        {checked(open_chain<double>(steps, batch, tags, chain)), paths, pointer<std::int64_t>(found), pointer<double>(scores)});
+    best.best_paths({checked(open_chain<double>(steps, batch, tags, chain)), paths, pointer<std::int64_t>(found),
+                     pointer<double>(scores)});
 }
 
 }  // namespace

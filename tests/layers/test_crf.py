@@ -116,11 +116,10 @@ def test_the_best_paths_are_those_of_all(backend, size, k, kind):
 
 def test_gradient_checks(backend, monkeypatch):
     monkeypatch.undo()  # gradients of gradients are the reference's
-    for masks in ({}, random_masks(4)):
-        crf = random_field(4, backend, **masks)
-        emissions, gold, lengths = random_batch(5, 3, 4)
-        emissions, gold = emissions.nan_to_num(0.5), gold.clamp(min=0)
-        gold[:] = 3  # which nothing forbids
+    for masks in ({}, random_masks(3)):
+        crf = random_field(3, backend, **masks)
+        emissions, gold, lengths = random_batch(4, 2, 3)
+        emissions, gold[:] = emissions.nan_to_num(0.5), 2  # which nothing forbids
         inputs = [emissions.requires_grad_(), *(getattr(crf, name) for name in NAMES)]
 
         def loss(emissions, *_, crf=crf, gold=gold, lengths=lengths, reduction="sum"):

@@ -7,5 +7,6 @@ NB_MODULE(_native, m) {
     recurra::bind_machine(m);
     recurra::bind_code(m);
     recurra::bind_stream(m);
+    recurra::bind_watch(m);
     recurra::bind_loss(m);
 }

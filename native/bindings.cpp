@@ -7,6 +7,7 @@ NB_MODULE(_native, m) {
     recurra::bind_machine(m);
     recurra::bind_code(m);
     recurra::bind_stream(m);
+    recurra::bind_watch(m);
     recurra::bind_loss(m);
     recurra::bind_crf(m);
 }

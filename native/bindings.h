@@ -10,6 +10,7 @@ using namespace nanobind::literals;
 void bind_machine(nanobind::module_& m);
 void bind_code(nanobind::module_& m);
 void bind_stream(nanobind::module_& m);
+void bind_watch(nanobind::module_& m);
 void bind_loss(nanobind::module_& m);
 void bind_crf(nanobind::module_& m);
 

@@ -25,15 +25,18 @@ B, I, H = 3, 4, 4
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of rows of each step that took the short way."""
     taken: list[int] = []
-    run = _Engine.run
 
-    def counted(self: _Engine, x: Tensor, state: Any, rows: int) -> Any:
-        found = run(self, x, state, rows)
-        if found is not None:
-            taken.append(rows)
-        return found
+    def counted(run: Any) -> Any:
+        def each(self: _Engine, x: Tensor, state: Any, rows: int) -> Any:
+            found = run(self, x, state, rows)
+            if found is not None:
+                taken.append(rows)
+            return found
 
-    monkeypatch.setattr(_Engine, "run", counted)
+        return each
+
+    for name in ("run", "run_stacked"):
+        monkeypatch.setattr(_Engine, name, counted(getattr(_Engine, name)))
     return taken
 
 

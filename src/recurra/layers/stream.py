@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._dynamo import guards
 
 from recurra.backends import choose
 from recurra.backends.extension import extension
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from recurra.layers.parameters import Parameters
 
 DTYPES = (torch.float32, torch.float64)
+
+
+def _find_empty() -> Callable[[Sequence[int], Sequence[int], torch.dtype], Tensor]:
+    """What makes a tensor from its shape, its strides and its type: the fastest that this torch has."""
+    return getattr(guards, "_empty_strided_cpu", None) or (
+        lambda shape, strides, dtype: torch.empty_strided(shape, strides, dtype=dtype, device="cpu")
+    )
+
+
+empty_strided = _find_empty()
 
 
 def as_it_is(state: Any) -> Any:
@@ -91,7 +102,7 @@ class StreamBase:
             else:
                 tracked.load()
                 self.refresh()
-        elif self._copies and tracked.versions() != self._versions:
+        elif self._copies and tracked.changed():
             if tracked.copied:
                 tracked.load()
             self.refresh()
@@ -100,7 +111,7 @@ class StreamBase:
     def refresh(self) -> None:
         """Make rounded copies of the weights again: needed only after writes through `.data`, which torch hides."""
         self._copies = self.weights is not None or self._tracked.copied
-        self._versions = self._tracked.versions()
+        self._tracked.mark()
         if self._tracked.copied:
             self._tracked.load()
         if self.weights is not None:
@@ -225,7 +236,12 @@ class LayerStream(StreamBase):
 
     def _batch_changed(self) -> None:
         self._x_shape = (self.batch, self.stack.input_size)
-        self._like = torch.empty(self.batch, self.stack.output_size, dtype=self.dtype)
+        width = self.stack.output_size
+        self._output = (self.batch, width), (width, 1), self.dtype
+        doubles, watch = self.dtype is torch.float64, self._tracked.watch
+        self._quick = self._extension.QuickStep(
+            self._network, watch, doubles, *self._x_shape, empty_strided, self._output
+        )
 
     def step(self, x: Tensor, **inputs: Tensor) -> Tensor:
         """One step of every sequence.
@@ -240,22 +256,25 @@ class LayerStream(StreamBase):
         Raises:
             ShapeError: where x or an input has not the shape, or the type, that the layer reads.
         """
+        if not (inputs or self._inputs):
+            use_threads(self._extension)
+            found: Tensor | None = self._quick(x, self._copies)
+            if found is not None:
+                return found
         self.renew()
         if not isinstance(x, Tensor) or x.shape != self._x_shape or x.dtype is not self.dtype or not x.is_cpu:
             raise _wrong("x", x, self._x_shape, self.dtype)
         further = self._further(inputs) if inputs or self._inputs else ()
         x = x if x.is_contiguous() else x.contiguous()
-        output = torch.empty_like(self._like)  # 0.4 us faster than torch.empty
+        output = empty_strided(*self._output)
         self._network.step(self.batch, x.data_ptr(), [value.data_ptr() for value in further], output.data_ptr())
         return output
 
-    def step_apart(self, rows: int, x: Tensor, old: Sequence[Tensor], new: Sequence[Tensor], output: Tensor) -> None:
-        """One step from states `old` to `new`, all contiguous and of `rows` sequences; the caller has checked them."""
+    def step_apart(self, rows: int, x: Tensor, old: Sequence[int], new: Sequence[int], output: Tensor) -> None:
+        """One step of `rows` sequences from states at the addresses `old` to such at `new`, layer by layer, all
+        contiguous; the caller has checked them."""
         x = x if x.is_contiguous() else x.contiguous()
-        self._network.step_apart(
-            rows, x.data_ptr(), [value.data_ptr() for value in old], [value.data_ptr() for value in new],
-            output.data_ptr(),
-        )  # fmt: skip
+        self._network.step_apart(rows, x.data_ptr(), old, new, output.data_ptr())
 
     def _further(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         if set(inputs) != set(self._inputs):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from recurra.backends.extension import extension
 from recurra.errors import ShapeError
 
 
@@ -21,7 +22,7 @@ class Weight:
 
 
 class Tracked:
-    """The memory of some weights; `fresh` says at each use, in under a microsecond, whether it is still theirs.
+    """The memory of some weights; `fresh` says at each use, in a fraction of a microsecond, whether it is still theirs.
 
     References to the memory are held, so that an address stays good, and belongs to no other tensor, until it is
     taken anew. What a module computes each time (torch's parametrizations) is taken anew at each use.
@@ -34,6 +35,7 @@ class Tracked:
     def __init__(self, weights: Sequence[Weight], place: Callable[[int, list[int]], None]) -> None:
         self.weights, self._place = list(weights), place
         self._modules = list({id(w.module): w.module for w in weights}.values())
+        self.watch = extension().Watch(Tensor)
         self.load()
 
     @staticmethod
@@ -49,28 +51,28 @@ class Tracked:
             ShapeError: for weights on another device, or whose types or shapes do not fit the network.
         """
         self.dtype = self.dtype_of(self.weights)
-        self._owners = [(module._parameters, list(map(id, module._parameters.values()))) for module in self._modules]
-        self._alive = [list(parameters.values()) for parameters, _ in self._owners]  # so that no other takes their id
+        owners = [module._parameters for module in self._modules]
         self.computed = any(name not in w.module._parameters for w in self.weights for name in w.names)
         self._held = [self._parts(w) for w in self.weights]
         watched = [getattr(w.module, name) for w in self.weights for name in w.names]
-        self._watched = [] if self.computed else watched
-        self._pointers = [value.data_ptr for value in self._watched]
-        self._addresses = [pointer() for pointer in self._pointers]
+        borrowed = owners, [list(parameters.values()) for parameters in owners], [] if self.computed else watched
+        self.watch.set(*borrowed, self.computed)
+        self._borrowed = borrowed  # after those it had
         self.copied = any(not value.is_contiguous() for value in watched)
         for number, parts in enumerate(self._held):
             self._place(number, [part.data_ptr() for part in parts])
 
     def fresh(self) -> bool:
         """Whether every address is still that of its parameter."""
-        for parameters, held in self._owners:
-            if list(map(id, parameters.values())) != held:
-                return False
-        return not self.computed and [pointer() for pointer in self._pointers] == self._addresses
+        return bool(self.watch.same())
 
-    def versions(self) -> list[int]:
-        """Numbers that change when values do (not where they are written through `.data`)."""
-        return [value._version for value in self._watched]
+    def changed(self) -> bool:
+        """Whether values have changed since `mark` (not where they were written through `.data`)."""
+        return not self.watch.marked()
+
+    def mark(self) -> None:
+        """Take the values as they are now for what `changed` compares with."""
+        self.watch.mark()
 
     def _parts(self, weight: Weight) -> list[Tensor]:
         parts = [getattr(weight.module, name).detach() for name in weight.names]

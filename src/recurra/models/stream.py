@@ -171,7 +171,8 @@ class ModelStream(StreamBase):
 
     def _open_table(self) -> None:
         self._table_open = self._table_wanted = self._network.open_table()
-        self._copies, self._versions = True, self._tracked.versions()  # when weights change, it goes
+        self._copies = True  # when weights change, it goes
+        self._tracked.mark()
 
     def _weights_came(self) -> None:
         self._network.close_table()

@@ -29,6 +29,27 @@ inline vec<T> load_at(const T* row, int n, int width) {
 }
 
 template <class T>
+inline T largest_lane(vec<T> v) {
+    T lanes[LANES<T>], result = -Format<T>::infinity;
+    store<T>(lanes, v);
+    for (int k = 0; k < LANES<T>; ++k) result = lanes[k] > result ? lanes[k] : result;
+    return result;
+}
+
+// row = row * scale; `width` is a multiple of LANES.
+template <class T>
+void scale_row(T* row, int width, T scale) {
+    for (int n = 0; n < width; n += LANES<T>) store<T>(row + n, load(row + n) * scale);
+}
+
+template <class T>
+inline T log_of(T x) {
+    T lanes[LANES<T>];
+    store<T>(lanes, v_log<T>(broadcast<T>(x)));
+    return lanes[0];
+}
+
+template <class T>
 inline T smallest_lane(vec<T> v) {
     return -largest_lane<T>(-v);
 }
@@ -214,7 +235,7 @@ private:
             sum += e;
         }
         const T total = sum_lanes<T>(sum);
-        if (terms) scale_row<T>(terms, S_, total == 0 ? T(0) : share / total, T(0));
+        if (terms) scale_row<T>(terms, S_, total == 0 ? T(0) : share / total);
         return top + log_of<T>(total);
     }
 
@@ -266,7 +287,7 @@ private:
         if (!exact_[r]) retreat_exactly(t, r, to, d_transitions);
         // They add up to the weight; scaled to it at each step, rounding does not add up over the steps.
         const T total = total_of<T>(to, S_);
-        scale_row<T>(to, S_, total == 0 ? T(0) : weight(r) / total, T(0));
+        scale_row<T>(to, S_, total == 0 ? T(0) : weight(r) / total);
     }
 
     // What comes from tags whose sum was not sure.

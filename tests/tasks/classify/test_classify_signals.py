@@ -134,7 +134,7 @@ BAD = [
     ("waves.npz --series-id a", "series_id has no effect on waves.npz, only on tables with --series-id; leave it out"),
     ("waves.npz --channels 2", "channels has no effect on waves.npz, only on rows of numbers; leave it out"),
     ("waves.npz --unit char", "unit has no effect on a signal; leave it out, or set input"),
-    ("waves.npz --multilabel", "model=ngram and multilabel go with texts, not with signals; leave them out"),
+    ("waves.npz --multilabel", "n-grams and multilabel go with texts, not with signals; leave them out"),
     ("waves.npz --time t", "time has no effect without series_id; name the column of the series"),
     ("bare.npz", r"bare.npz: expected a label for each series, got none; add an array 'labels' \[N\]"),
     ("cut.ts.gz", r"cut.ts.gz: expected whole gzip, got a damaged file \(.*\); fetch it again"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Windows:
         return series, self.first[series] + within * self.stride
 
 
-def scatter(places: np.ndarray, size: int, key: int) -> np.ndarray:
+def scatter(places: np.ndarray, size: int, key: int | Sequence[int]) -> np.ndarray:
     """Where each place in 0 .. size-1 is after a shuffle that belongs to `key`, without the shuffled list.
 
     A Feistel cipher on the smallest even number of bits that hold `size`, repeated for what falls outside.
@@ -104,7 +104,7 @@ class WindowBatches:
             first = self.position * self.batch_size
             places = np.arange(first, min(first + self.batch_size, self.size))
             self.position += 1
-            yield scatter(places, len(self.windows), hash((self.seed, self.epoch)) & (2**63 - 1))
+            yield scatter(places, len(self.windows), [self.seed, self.epoch])
         self.epoch, self.position = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ from recurra.errors import ConfigError
 from recurra.tasks.classify.options import ClassifyConfig
 from recurra.tasks.inputs.ngrams import NgramInput
 from recurra.tasks.inputs.signal import SignalInput
+from recurra.tasks.inputs.signal_options import SignalOptions
 from recurra.tasks.inputs.text import TextInput
 
 SIGNAL_SUFFIXES = (".npz", ".ts")
@@ -175,19 +176,25 @@ def layout_of(config: ClassifyConfig, path: Path) -> Layout:
     )
 
 
+OF_TEXTS = (
+    "format", "text", "header", "separator", "label_separator", "multilabel_separator", "phrases", "embedding_dim",
+    "ngrams", "char_ngrams", "vectors", "freeze_embedding", "word_dropout",
+)  # fmt: skip
+"""Options outside the group "Text" that have no effect on signals."""
+
+
 def find_kind(config: ClassifyConfig, path: Path) -> str:
     """Whether texts or signals are meant, as the options say or the file looks: its key in `SOURCES`.
 
     Raises: ConfigError for options of the other.
     """
     kind = config.input if config.input != "auto" else "signal" if _is_signal(config, path) else "text"
-    groups = config.groups()
-    others = groups["Signals"] if kind == "text" else [*groups["Text"], "format", "text", "phrases", "vectors"]
+    others = SignalOptions.model_fields if kind == "text" else [*config.groups()["Text"], *OF_TEXTS]
     for name in others:
         if getattr(config, name) != type(config).model_fields[name].get_default():
             raise ConfigError(f"{name} has no effect on a {kind}; leave it out, or set input")
-    if kind == "signal" and (config.model == "ngram" or config.multilabel):
-        raise ConfigError("model=ngram and multilabel go with texts, not with signals; leave them out")
+    if kind == "signal" and (config.model == "ngram" or config.multilabel or config.baseline == "ngram"):
+        raise ConfigError("n-grams and multilabel go with texts, not with signals; leave them out")
     return kind
 
 

@@ -44,8 +44,8 @@ class Fitted:
     ids, targets, known, past: names of the series and columns; calendar: features; clock: the steps; season, window: in
     steps; masked: whether the model reads which values were missing; dropped: series left out;
     scales: of the targets; known_scales, past_scales: [2, K] and [2, U], what is taken from the covariates and what
-    they are divided by; naive: float64 [N, C], what MASE divides by, from all steps before the test; linear: [C, p + 1], weights of the linear
-    autoregression.
+    they are divided by; naive: float64 [N, C], what MASE divides by, from all steps before the test; linear: [C, p +
+    1], weights of the linear autoregression.
     """
 
     ids: tuple[str, ...]

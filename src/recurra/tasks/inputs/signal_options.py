@@ -25,14 +25,21 @@ class ValueOptions(Config):
         "per-channel", description="Bring mean to 0 and deviation to 1, by the training part or within each series."
     )
     differences: bool = Field(False, description="A further input per channel: what each step adds to the last.")
-    jitter: float = Field(0.0, ge=0, description="Training: deviation of noise on every value, in deviations.")
-    scaling: float = Field(0.0, ge=0, description="Training: deviation of a factor on each channel of a series.")
 
 
-class SignalOptions(ValueOptions):
-    """How signals are read, filled and scaled."""
+class NoiseOptions(Config):
+    """How signals are changed in training, so that few of them teach more."""
 
-    title: ClassVar[str] = "Signals"
+    title: ClassVar[str] = "Noise"
+
+    jitter: float = Field(0.0, ge=0, description="Deviation of noise on every value in training, in deviations.")
+    scaling: float = Field(0.0, ge=0, description="Deviation of a factor on each channel of a series in training.")
+
+
+class LayoutOptions(Config):
+    """How files of signals are laid out."""
+
+    title: ClassVar[str] = "Signal files"
 
     label_column: int | Literal["first", "last", "none"] = Field(
         "first", description="Of rows of numbers: where the label is; or its column's number, from 1."
@@ -49,7 +56,7 @@ class SignalOptions(ValueOptions):
     )
 
     @model_validator(mode="after")
-    def _check_signals(self) -> Self:
+    def _check_layout(self) -> Self:
         for name in ("time", "values"):
             if getattr(self, name) is not None and self.series_id is None:
                 raise ConfigError(f"{name} has no effect without series_id; name the column of the series")
@@ -61,3 +68,7 @@ class SignalOptions(ValueOptions):
         """What the readers are told; the column of the label is an option of the task."""
         told = {field.name: getattr(self, field.name) for field in fields(Layout) if hasattr(self, field.name)}
         return Layout(**{**told, **changed})
+
+
+class SignalOptions(LayoutOptions, ValueOptions, NoiseOptions):
+    """How signals are read, filled, scaled and changed in training."""

@@ -56,7 +56,7 @@ def training_of(config: TagConfig) -> type[Any]:
     assert config.data is not None
     signals = reads_signals(config.data)
     groups = config.groups()
-    for name in [*groups["Columns"], *groups["Words"]] if signals else groups["Signals"]:
+    for name in [*groups["Columns"], *groups["Words"]] if signals else [*groups["Signals"], *groups["Noise"]]:
         if getattr(config, name) != type(config).model_fields[name].get_default():
             kind = "signals" if signals else "words"
             raise ConfigError(f"{name} has no effect on {config.data}, which holds {kind}; leave it out")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from recurra.config import LARGEST, WIDEST, Config, DataOptions, StackOptions, TrainingOptions, check_needs
 from recurra.errors import ConfigError
-from recurra.tasks.inputs.signal_options import ValueOptions
+from recurra.tasks.inputs.signal_options import NoiseOptions, ValueOptions
 
 SchemeName = Literal["bio", "iob1", "bioes", "bilou"]
 
@@ -111,6 +111,7 @@ class TagConfig(
     ColumnOptions,
     WordOptions,
     ValueOptions,
+    NoiseOptions,
     TaggerOptions,
     StackOptions,
     ValidationOptions,

@@ -40,15 +40,20 @@ def write_report(folder: Path, part: str, fitted: Fitted, examples: Examples, fo
 
 
 def write_tables(folder: Path, part: str, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    """Write each table by its name: errors with tabs, the others as CSV. Raises: FolderError where the disk is full."""
+    """Write each table by its name: errors with tabs, the others as CSV, confusions as a picture too.
+
+    Raises: FolderError where the disk is full.
+    """
     try:
         folder.mkdir(exist_ok=True)
         for name, rows in tables.items():
+            table = list(rows)
             suffix, separator = (".tsv", "\t") if name == "errors" else (".csv", ",")
             with (folder / f"{part}_{name}{suffix}").open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, delimiter=separator, lineterminator="\n").writerows(rows)
-        counts = confusion_matrix(gold, found.tags, len(fitted.tags))
-        confusion_picture(counts, fitted.tags, folder / f"{part}_confusion.png")
+                csv.writer(file, delimiter=separator, lineterminator="\n").writerows(table)
+            if name == "confusion":
+                counts = np.array([row[1:] for row in table[1:]], np.int64)
+                confusion_picture(counts, table[0][1:], folder / f"{part}_confusion.png")
     except OSError as error:
         raise FolderError(f"{folder}: the report cannot be written ({error.strerror}); free some space") from None
 

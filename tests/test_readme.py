@@ -20,6 +20,14 @@ TEXT = "Once upon a time the apple and the pear were in a salad.\nThe pair of th
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "corpus.txt").write_text(TEXT)
     (tmp_path / "other.txt").write_text(TEXT[:2000])
+    (tmp_path / "new.txt").write_text("a lovely film\nBob left Rome.\n")
+    reviews = [("a lovely film", "good"), ("a dull film", "bad"), ("dull and long", "bad"), ("lovely and long", "good")]
+    rows = [f"{text} {n},{label}" for n in range(25) for text, label in reviews]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *rows, ""]))
+    sentence = "Bob B-PER\nleft O\nNew B-LOC\nYork I-LOC\n. O\n\n"
+    (tmp_path / "train.conll").write_text(sentence * 100)
+    hours = [f"2024-01-{1 + n // 24:02} {n % 24:02}:00:00,{n % 24 + n / 50}" for n in range(600)]
+    (tmp_path / "series.csv").write_text("\n".join(["ds,y", *hours, ""]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -37,8 +45,8 @@ def test_every_command_runs(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         if any(word.isupper() for word in words):  # a pattern, such as FOLDER
             assert main([*[word for word in words if word.islower()], "--help"]) == 0, command
             continue
-        if words[:2] == ["train", "lm"] and "--resume" not in words:
-            words += ["--max-steps", "2"]
+        if words[0] == "train" and "--resume" not in words:
+            words += ["--max-steps", "2", "--hidden-size", "8"]
         assert main(words) == 0, f"{command}: {capsys.readouterr().err}"
         ran += 1
     assert ran >= 8

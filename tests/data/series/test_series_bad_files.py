@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recurra.data.series import SeriesOptions, read_series
+from recurra.data.series import Clock, Frequency, SeriesOptions, read_series
 from recurra.errors import RecurraError
 
 LONG: dict[str, Any] = {}
@@ -36,6 +36,13 @@ FILES = [
         LONG,
         HEAD + "a,2020-01-01,1\na,2020-01-02,NaN\na,2020-01-03,\n",
         r"FILE:3: expected a number in column 'y', got a missing value \(and 1 more\); give --allow-missing-values .*",
+    ),
+    (LONG, HEAD + "a,2020-01-01,1_000\n", "FILE:2: expected a number in column 'y', got '1_000'"),
+    (LONG, "ds,y\n1,1\n1_0,1\n", "FILE:3: expected a whole number as in the rows before in column 'ds', got '1_0'.*"),
+    (
+        {"frequency": "h"},
+        "ds,y\n1,1\n2,1\n",
+        "FILE:2: expected time stamps for --frequency h, got rows that are counted; name the column with --time",
     ),
     (LONG, HEAD + ",2020-01-01,1\n", "FILE:2: expected an id in column 'unique_id', got none"),
     (
@@ -139,3 +146,39 @@ def test_options_out_of_range(tmp_path: Path, options: dict[str, Any], message: 
     path = tmp_path / "series.csv"
     path.write_text("ds,y\n2020-01-01,1\n2020-01-02,1\n")
     refused(path, options, message)
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "message"),
+    [
+        (
+            None,
+            "ds,y\n1,1\n2,1\n",
+            "FILE:2: expected time stamps as in the training data, got rows that are counted; .*",
+        ),
+        (None, "y\n1\n2\n", "FILE:2: expected time stamps as in the training data, got rows that are counted; .*"),
+        (
+            None,
+            "ds,y\n2020-01-01T00:00Z,1\n2020-01-01T01:00Z,1\n",
+            "FILE:2: expected time stamps without an offset from UTC as in the training data, got them with; .*",
+        ),
+        (
+            "UTC",
+            "ds,y\n2020-01-01T00:00,1\n2020-01-01T01:00,1\n",
+            "FILE:2: expected time stamps with an offset from UTC as in the training data, got them without; .*",
+        ),
+        (
+            None,
+            "ds,y\n2020-01-01T00:00,1\n2020-01-01T00:30,1\n",
+            r"FILE:3: expected a step of 1h or a multiple after 2020-01-01 00:00:00 \(line 2\), got 2020-01-01 00:3.*",
+        ),
+    ],
+)
+def test_files_of_another_kind_than_the_training_data(
+    tmp_path: Path, zone: str | None, text: str, message: str
+) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(text)
+    with pytest.raises(RecurraError) as caught:
+        read_series(path, SeriesOptions(), Clock(Frequency.parse("h"), zone))
+    assert re.fullmatch(message.replace("FILE", re.escape(str(path))), str(caught.value)), str(caught.value)

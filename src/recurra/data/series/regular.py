@@ -57,6 +57,7 @@ def to_grid(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | 
     Raises: DataError with the line of a stamp that is out of order, double, missing from the clock (when it is put
     forward), or between two steps.
     """
+    _check_kind(rows, zone, frequency, clock)
     codes, lines = np.asarray(rows.codes, np.int64), np.asarray(rows.lines, np.int64)
     order = np.argsort(codes, kind="stable") if (np.diff(codes) < 0).any() else slice(None)
     codes, lines = codes[order], lines[order]
@@ -77,6 +78,27 @@ def to_grid(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | 
             f"(line {lines[at - 1]}), got {shown[0]}; give --frequency, or resample the file"
         )
     return _place(rows, clock, codes, lines, times, steps, cells, first)
+
+
+def _check_kind(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | None) -> None:
+    """Refuse rows that are counted where time is told, and the other way round; and stamps of another kind of zone."""
+    counted = rows.counted or not rows.timed
+    wanted = clock.frequency if clock is not None else Frequency.parse(frequency) if frequency is not None else None
+    if wanted is not None and (wanted.unit == "row") != counted:
+        kinds = ("rows that are counted", "time stamps")
+        source = "as in the training data" if clock is not None else f"for --frequency {frequency}"
+        raise DataError(
+            f"{rows.path}:{rows.lines[0]}: expected {kinds[counted]} {source}, got {kinds[not counted]}; "
+            "name the column with --time"
+        )
+    if clock is None or counted:
+        return
+    named = zone is not None or rows.offsets[0] != NAIVE
+    if named != (clock.zone is not None):
+        raise DataError(
+            f"{rows.path}:{rows.lines[0]}: expected time stamps {'without' if named else 'with'} an offset from UTC as "
+            f"in the training data, got them {'with' if named else 'without'}; write them alike"
+        )
 
 
 def rows_text(clock: Clock, time: int) -> str:

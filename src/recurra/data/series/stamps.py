@@ -51,8 +51,8 @@ def stamp_parser(first: str, layout: str | None) -> tuple[Parser, bool]:
 
 def _position(text: str) -> Stamp:
     number = int(text)
-    if abs(number) >= 2**62:
-        raise ValueError("too large")
+    if abs(number) >= 2**62 or not WHOLE.fullmatch(text):  # int reads 1_000
+        raise ValueError("too large, or no number to others")
     return Stamp(number, None)
 
 

@@ -129,8 +129,8 @@ def to_number(text: str) -> float:
     if text in MISSING:
         return float("nan")
     number = float(text)
-    if number - number != 0:
-        raise ValueError("infinite")
+    if number - number != 0 or "_" in text:  # float reads 1_000
+        raise ValueError("infinite, or no number to others")
     return number
 
 

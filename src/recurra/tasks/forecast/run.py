@@ -104,6 +104,8 @@ class ForecastRun(Run[ForecastConfig, Fitted, Forecaster]):
             ends, last = series.lengths, options.windows
             scales, naive = self._scales(series, np.minimum(np.maximum(begins, self.fitted.window), ends))
         windows = Windows.of(begins, ends, self.fitted.window, horizon, stride, last)
+        if path is None and not (ends > begins).any():
+            raise DataError(f"{self.folder}: has no test steps; give a file to evaluate on")
         if not len(windows):
             longest = int(np.argmax(ends))
             raise DataError(

@@ -18,14 +18,6 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "tests" / "backends"
 
 
-@pytest.fixture(autouse=True)
-def own_number():
-    threads = torch.get_num_threads()
-    yield
-    recurra.set_num_threads(None)
-    torch.set_num_threads(threads)
-
-
 def run(code, *, check=True, **environment):
     """A program of its own: (what it prints, what it complains of)."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}

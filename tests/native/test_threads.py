@@ -16,14 +16,6 @@ from recurra.backends.threads import num_threads, use_threads
 from recurra.errors import ConfigError
 
 
-@pytest.fixture(autouse=True)
-def own_number():
-    threads = torch.get_num_threads()
-    yield
-    recurra.set_num_threads(None)
-    torch.set_num_threads(threads)
-
-
 def test_the_default_follows_torch():
     for count in (1, 3, 2):
         torch.set_num_threads(count)

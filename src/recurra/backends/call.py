@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recurra.equations.cell import Cell
-from recurra.equations.graph import Rate
+from recurra.equations.plans import traced
 from recurra.equations.trace import Form
 
 
@@ -58,8 +58,8 @@ class Call:
 
     def per_step(self, name: str) -> bool:
         """Whether an input has rows for every step (x has), or one for each sequence."""
-        rates = {given: rate for given, _, rate in self.form.inputs}
-        return rates.get(name, Rate.STEP).per_step and not name.startswith("recurrent_dropout.")
+        cell = traced(self.cell, self.form)
+        return {**cell.inputs, **cell.masks}[name].rate.per_step
 
     def named(self, tensors: Sequence[Tensor]) -> dict[tuple[str, str], Tensor]:
         """`tensors`, in the order of `names`, by (kind, name)."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_series import SMALL, START, metrics_of, stamp, train, waves, write
 
 import recurra
 from recurra.errors import ConfigError, DataError
@@ -54,11 +55,11 @@ def test_evaluation_of_the_file_is_that_of_its_last_windows(wave: ForecastRun) -
     [
         {"decoder": "recurrent"},
         {"decoder": "recurrent", "decoder_training": "teacher", "distribution": "gaussian", "samples": 50},
-        {"distribution": "gaussian", "cell": "lstm", "num_layers": 2},
+        pytest.param({"distribution": "gaussian", "cell": "lstm", "num_layers": 2}, marks=pytest.mark.slow),
         {"distribution": "point", "loss": "mae", "patch": 1, "difference": "none"},
         {"distribution": "point", "decoder": "recurrent", "decoder_training": "teacher", "patch": 4, "loss": "huber"},
         {"linear": True, "window_scaling": True, "difference": "seasonal", "season": 31, "scaling": "robust"},
-        {"log": True, "calendar": "hour,weekday", "dtype": "float64"},
+        pytest.param({"log": True, "calendar": "hour,weekday", "dtype": "float64"}, marks=pytest.mark.slow),
     ],
     ids=lambda options: " ".join(map(str, options.values())),
 )

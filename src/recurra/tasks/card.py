@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import recurra
 
 
-def model_card(run: Any, about: Sequence[str], results: Mapping[str, Mapping[str, float]]) -> str:
+class About(NamedTuple):
+    """What a task says of its model: what it is; commands, without `recurra`; a call of `run` in Python."""
+
+    what: str
+    commands: Sequence[str]
+    call: str
+
+
+def model_card(run: Any, about: About, results: Mapping[str, Mapping[str, float]]) -> str:
     """What the model is, how well it does, and how it is used, as Markdown.
 
     Args:
         run: a `recurra.tasks.run.Run`.
-        about: lines of the task: what the model is, and how it is used.
+        about: what the task says of it.
         results: metrics by the part of the data, or the baseline, that they are of.
     """
     config, weights = run.config, run.summary()
@@ -26,7 +34,20 @@ def model_card(run: Any, about: Sequence[str], results: Mapping[str, Mapping[str
         f"Trained by recurra {recurra.__version__}, task `{config.task}`, cell `{config.cell}`, on "
         f"`{config.data.name if config.data else 'data'}`.",
         "",
-        *about,
+        about.what,
+        "",
+        "## Use",
+        "",
+        "```",
+        *(f"recurra {command}" for command in about.commands),
+        "```",
+        "",
+        "```python",
+        "import recurra",
+        "",
+        f'run = recurra.load("{run.folder}")',
+        about.call,
+        "```",
         "",
         "## Results",
         "",

@@ -12,7 +12,7 @@ from recurra.backends import explain
 from recurra.data import has_examples
 from recurra.errors import ConfigError, DataError
 from recurra.models.weights import count_weights
-from recurra.tasks.card import model_card
+from recurra.tasks.card import About, model_card
 from recurra.tasks.folder import config_of_run
 from recurra.tasks.inherit import inherit
 from recurra.tasks.network import check_device
@@ -114,9 +114,9 @@ class Training(ABC, Generic[Options, Fitted, Data]):
     def write_report(self, run: Any, results: Results) -> None:
         """Write pictures and tables into the run folder's `report`."""
 
-    def card(self, run: Any) -> list[str]:
-        """Lines of the model card: what the model is, in a paragraph or more."""
-        return []
+    @abstractmethod
+    def card(self, run: Any) -> About:
+        """What the model card says of it."""
 
     def __init__(
         self, config: Any, folder: RunFolder, fitted: Any, data: Any, base: Any = None, *, resumed: bool = False

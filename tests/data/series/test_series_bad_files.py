@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,33 @@ def test_files_of_another_kind_than_the_training_data(
     with pytest.raises(RecurraError) as caught:
         read_series(path, SeriesOptions(), Clock(Frequency.parse("h"), zone))
     assert re.fullmatch(message.replace("FILE", re.escape(str(path))), str(caught.value)), str(caught.value)
+
+
+WHOLE = [
+    "unique_id,ds,y,k\n" + "".join(f"{name},2020-01-01 0{hour}:00,{hour},1\n" for name in "ab" for hour in range(5)),
+    "ds,y\n2020-03-29T00:00+01:00,1\n2020-03-29T01:00+01:00,2\n2020-03-29T03:00+02:00,4\n",
+    "id,v\na,1,2,3,,\nb,4,5\n",
+    "ds,a,b\n2020-01,1,2\n2020-02,3,\n2020-03,,5\n",
+]
+ASKED: list[dict[str, Any]] = [
+    {}, {"known_covariates": "k"}, {"layout": "rows"}, {"series_columns": "all", "allow_missing_values": True},
+    {"target": "all"}, {"time_zone": "Europe/Berlin", "fill": "linear"}, {"frequency": "mo"}, {"time_format": "unix"},
+]  # fmt: skip
+
+
+def test_whatever_is_in_a_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    """Files with characters changed, added and taken away at random."""
+    chance, path, refusals = random.Random(1), tmp_path / "s.csv", set()
+    for _ in range(500):
+        text = list(chance.choice(WHOLE))
+        for _ in range(chance.randrange(4)):
+            place = chance.randrange(len(text))
+            text[place : place + chance.randrange(3)] = chance.choice('0123456789-:, \n\t";.eEnaN+TZ_/Qa\0é')
+        path.write_text("".join(text), encoding="utf-8")
+        try:
+            found = read_series(path, SeriesOptions.make(**chance.choice(ASKED)))
+            assert len(found.values) == found.lengths.sum() > 0
+        except RecurraError as error:
+            refusals.add(str(error).partition("expected")[2])
+    assert not any("\n" in refusal for refusal in refusals)
+    assert len(refusals) > 15

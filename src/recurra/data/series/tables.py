@@ -64,7 +64,7 @@ def _table(path: str, text: io.TextIOBase, ragged: bool) -> Table:
     line, first = next(rows, (1, []))
     if not first:
         raise DataError(f"{path}: expected a table with names in its first row, got an empty file")
-    names = [name.strip() for name in first]
+    names = [" ".join(name.split()) for name in first]
     if not ragged and (twice := [name for place, name in enumerate(names) if name in names[:place]]):
         raise DataError(f"{path}:{line}: expected each column to have its own name, got {twice[0]!r} twice")
     return Table(path, names, rows if ragged else _even(path, rows, len(names)))

@@ -17,6 +17,7 @@ from recurra.errors import DataError
 from recurra.metrics.classification import best_threshold
 from recurra.models.classifier import LinearClassifier
 from recurra.models.weights import count_weights
+from recurra.tasks.card import About
 from recurra.tasks.classify.data import TARGET, Data, Fitted, prepare
 from recurra.tasks.classify.linear import check_library, fit_linear
 from recurra.tasks.classify.measure import NATS, measure, probabilities
@@ -152,25 +153,14 @@ class ClassifyTraining(Training[ClassifyConfig, Fitted, Data]):
             run.threshold, self.data.shown.get(part, []),
         )  # fmt: skip
 
-    def card(self, run: ClassifyRun) -> list[str]:
-        kind = "signals" if run.fitted.input.kind == "signal" else "texts"
+    def card(self, run: ClassifyRun) -> About:
+        signals = run.fitted.input.kind == "signal"
         classes = ", ".join(run.fitted.classes[:20]) + (", ..." if len(run.fitted.classes) > 20 else "")
-        call = "run.predict(PATH)" if kind == "signals" else 'run.predict(["a text"])'
-        return [
-            f"A classifier of {kind}: {classes}. See [the report](report/report.md).",
-            "",
-            "```",
-            f"recurra predict {run.folder} FILE",
-            f"recurra evaluate {run.folder} FILE",
-            "```",
-            "",
-            "```python",
-            "import recurra",
-            "",
-            f'run = recurra.load("{run.folder}")',
-            call,
-            "```",
-        ]
+        return About(
+            f"A classifier of {'signals' if signals else 'texts'}: {classes}. See [the report](report/report.md).",
+            [f"predict {run.folder} FILE", f"evaluate {run.folder} FILE"],
+            "run.predict(PATH)" if signals else 'run.predict(["a text"])',
+        )
 
 
 def measure_part(model: Any, examples: Examples, classes: int) -> dict[str, float]:

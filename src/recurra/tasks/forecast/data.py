@@ -131,7 +131,7 @@ def prepare(config: ForecastConfig, folder: Path, where: Path, fitted: Fitted | 
     series, splits = _read(config, fitted)
     window, season = _window(config, series.clock, fitted)
     series, splits, dropped = _long_enough(series, splits, config, window)
-    features = choose_features(config.calendar, series.clock)
+    features = choose_features(config.calendar or (), series.clock)
     if fitted is not None and fitted.calendar != features:
         raise ConfigError(
             f"calendar: the model to start from has {', '.join(fitted.calendar) or 'none'}; give the same"

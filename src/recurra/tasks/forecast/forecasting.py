@@ -59,7 +59,7 @@ def forecast(
     levels: of the quantiles of a Gaussian; None for those of the options.
     """
     window = to_window(batch, fitted, model)
-    levels = config.quantiles if levels is None else levels
+    levels = config.levels if levels is None else levels
     if config.decoder_training == "teacher" and config.distribution == "gaussian":
         return _of_paths(model, config, window, horizon, levels)
     if model.decoder is not None or horizon <= config.horizon:
@@ -99,7 +99,7 @@ def _told(found: Forecast, config: ForecastConfig, levels: Sequence[float]) -> F
     if config.distribution == "point":
         return Forecasts(values[..., 0])
     values = np.sort(values, -1)  # quantiles that cross are put in order (Chernozhukov et al. 2010)
-    return Forecasts(values[..., config.quantiles.index(0.5)], values)
+    return Forecasts(values[..., config.levels.index(0.5)], values)
 
 
 def normal_quantiles(mean: np.ndarray, deviation: np.ndarray, levels: Sequence[float]) -> np.ndarray:

@@ -47,7 +47,7 @@ class ForecastJob:
             return gaussian_loss(found, target)
         if self.config.distribution == "point":
             return point_loss(found, target, self.config.loss)
-        levels = torch.tensor(self.config.quantiles, device=target.device, dtype=target.dtype)
+        levels = torch.tensor(self.config.levels, device=target.device, dtype=target.dtype)
         return quantile_loss(found, target, levels)
 
     @torch.no_grad()

@@ -30,8 +30,10 @@ class SplitOptions(Config):
         "standard", description="Scale of each series, learned on its training part and undone in the output."
     )
     log: bool = Field(False, description="Take the logarithm first; values must be above 0.")
-    calendar: list[str] = Field(
-        [], description=f"What the model knows of each step's date: {', '.join(FEATURES)}; or auto, by frequency."
+    calendar: list[str] | None = Field(
+        None,
+        min_length=1,
+        description=f"What the model knows of each step's date: {', '.join(FEATURES)}; or auto, by frequency.",
     )
     windows_per_epoch: int | None = Field(
         None, ge=1, le=LARGEST, description="Windows drawn in an epoch, others each time; unset: all there are."
@@ -49,12 +51,14 @@ class SplitOptions(Config):
     @classmethod
     def _split_calendar(cls, given: object) -> object:
         """`hour,weekday`, or a list of such, as a list."""
+        if given is None:
+            return None
         parts = given if isinstance(given, list) else [given]
         return [name.strip() for part in parts for name in str(part).split(",") if name.strip()]
 
     @model_validator(mode="after")
     def _check_split(self) -> Self:
-        for name in self.calendar:
+        for name in self.calendar or ():
             if name not in FEATURES and self.calendar != [AUTO]:
                 raise ConfigError(f"calendar: expected auto, or some of {', '.join(FEATURES)}, got {name!r}")
         if self.split_rows is not None and (min(self.split_rows) < 0 or self.split_rows[0] == 0):
@@ -83,8 +87,8 @@ class ForecasterOptions(Config):
         "free", description="What a recurrent decoder reads in training: its own forecasts, or the true values."
     )
     distribution: Literal["quantiles", "gaussian", "point"] = Field("quantiles", description="What is forecast.")
-    quantiles: list[float] = Field(
-        [0.1, 0.5, 0.9], min_length=1, description="Levels of the quantiles, and of intervals: 0.1 0.5 0.9."
+    quantiles: list[float] | None = Field(
+        None, min_length=1, description="Levels of the quantiles, and of intervals; unset: 0.1 0.5 0.9."
     )
     loss: Literal["mse", "mae", "huber"] = Field("mse", description="Loss of a point forecast.")
     patch: int = Field(
@@ -99,10 +103,15 @@ class ForecasterOptions(Config):
         200, ge=2, le=LARGEST, description="Paths drawn for a forecast by a recurrent decoder trained by teacher."
     )
 
+    @property
+    def levels(self) -> list[float]:
+        """The levels of the quantiles."""
+        return self.quantiles or [0.1, MIDDLE, 0.9]
+
     @model_validator(mode="after")
     def _check_forecaster(self) -> Self:
-        check_levels("quantiles", self.quantiles)
-        if self.distribution == "quantiles" and MIDDLE not in self.quantiles:
+        check_levels("quantiles", self.levels)
+        if self.distribution == "quantiles" and MIDDLE not in self.levels:
             raise ConfigError(f"quantiles: expected 0.5 among them, which is the forecast itself, got {self.quantiles}")
         if self.decoder_training == "teacher" and self.distribution == "quantiles":
             raise ConfigError(
@@ -112,6 +121,7 @@ class ForecasterOptions(Config):
             self,
             {
                 "decoder_training": ("decoder", ("recurrent",)),
+                "quantiles": ("distribution", ("quantiles", "gaussian")),
                 "linear": ("decoder", ("direct",)),
                 "loss": ("distribution", ("point",)),
                 "samples": ("decoder_training", ("teacher",)),

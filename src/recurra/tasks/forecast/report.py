@@ -67,5 +67,5 @@ def panels(run: ForecastRun, origins: Origins, horizon: int) -> list[Panel]:
             title = " ".join(part for part in (series.ids[number], target) if part)
             values = np.where(series.observed[rows, column], series.values[rows, column], np.nan)
             moments = clock.local(times).astype("datetime64[us]") if clock.tells_time else times
-            shown.append(Panel(title, moments, values, found.point[:, at, column], quantiles, run.config.quantiles))
+            shown.append(Panel(title, moments, values, found.point[:, at, column], quantiles, run.config.levels))
     return shown[:PANELS]

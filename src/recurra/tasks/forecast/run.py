@@ -120,7 +120,7 @@ class ForecastRun(Run[ForecastConfig, Fitted, Forecaster]):
         with enough_memory(self.device, "lower --batch-size"):
             return backtest(
                 lambda series, places: self.forecast(origins.reader, series, places, horizon),
-                origins.reader, origins.windows, horizon, origins.scale, self.config.quantiles,
+                origins.reader, origins.windows, horizon, origins.scale, self.config.levels,
                 baselines=self.fitted, scaled=self.config.report_scaled, rows=batch_size or ROWS,
             )  # fmt: skip
 
@@ -161,7 +161,7 @@ class ForecastRun(Run[ForecastConfig, Fitted, Forecaster]):
             origins = np.full(len(numbers), self.fitted.window)
             with enough_memory(self.device, "forecast fewer series at a time"):
                 found = self.forecast(reader, numbers, origins, horizon, levels)
-            yield from records(longer, numbers, found, config, levels or config.quantiles, self.fitted.window)
+            yield from records(longer, numbers, found, config, levels or config.levels, self.fitted.window)
 
     def data(self) -> Data:
         """The series of the training. Raises: DataError where they are gone."""

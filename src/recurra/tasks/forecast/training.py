@@ -9,6 +9,7 @@ import numpy as np
 
 from recurra.data.series import Clock, Frequency, Scales, Windows
 from recurra.errors import DataError
+from recurra.tasks.card import About
 from recurra.tasks.forecast.backtest import MODEL, ROWS, backtest
 from recurra.tasks.forecast.data import Data, Fitted, facts_of, is_prepared, prepare, reader_of
 from recurra.tasks.forecast.job import ForecastJob
@@ -69,7 +70,7 @@ class ForecastTraining(Training[ForecastConfig, Fitted, Data]):
         if not tested:
             found = backtest(
                 None, self.reader, self._windows("valid"), self.config.horizon, self.fitted.naive,
-                self.config.quantiles, baselines=self.fitted, scaled=self.config.report_scaled,
+                self.config.levels, baselines=self.fitted, scaled=self.config.report_scaled,
             )  # fmt: skip
             return {f"valid {name}": metrics for name, metrics in found.results().items()}
         self.tested = run.backtest(run.origins(), self.config.horizon)
@@ -79,30 +80,20 @@ class ForecastTraining(Training[ForecastConfig, Fitted, Data]):
         if "test" in results:
             write_report(self.folder.path / "report", run, run.origins(), self.tested, self.config.horizon)
 
-    def card(self, run: ForecastRun) -> list[str]:
+    def card(self, run: ForecastRun) -> About:
         fitted, config = self.fitted, self.config
         of = f"{len(fitted.ids):,} series" if len(fitted.ids) > 1 else "one series"
         future = " --future FUTURE.csv" if fitted.known else ""
-        return [
+        return About(
             f"A forecaster of {', '.join(fitted.targets)} in {of}: it reads {fitted.window} steps and was trained to "
-            f"forecast {config.horizon}; a step is {fitted.clock.frequency.text}. Output: {config.distribution}.",
-            "",
-            "## Use",
-            "",
-            "```",
-            f"recurra predict {run.folder} NEWER.csv --horizon {config.horizon}{future}",
-            f"recurra evaluate {run.folder} NEWER.csv --stride 1",
-            "```",
-            "",
-            "```python",
-            "import recurra",
-            "",
-            f'run = recurra.load("{run.folder}")',
-            'run.predict("NEWER.csv")' if not fitted.known else 'run.predict("NEWER.csv", future="FUTURE.csv")',
-            "```",
-            "",
+            f"forecast {config.horizon}; a step is {fitted.clock.frequency.text}. Output: {config.distribution}. "
             "Errors by step of the horizon, and a picture, are in `report/`.",
-        ]
+            [
+                f"predict {run.folder} NEWER.csv --horizon {config.horizon}{future}",
+                f"evaluate {run.folder} NEWER.csv --stride 1",
+            ],
+            'run.predict("NEWER.csv")' if not fitted.known else 'run.predict("NEWER.csv", future="FUTURE.csv")',
+        )
 
     def _windows(self, part: str) -> Windows:
         config = self.config
@@ -115,7 +106,7 @@ class ForecastTraining(Training[ForecastConfig, Fitted, Data]):
         job: Any = self.job
         found = backtest(
             lambda series, origins: run.forecast(self.reader, series, origins, self.config.horizon),
-            self.reader, windows, self.config.horizon, self.fitted.naive, self.config.quantiles,
+            self.reader, windows, self.config.horizon, self.fitted.naive, self.config.levels,
             scaled=self.config.report_scaled,
         )  # fmt: skip
         return {"loss": job.mean_loss(windows, ROWS), **found.results()[MODEL]}

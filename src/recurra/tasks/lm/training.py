@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra.data import summarise
+from recurra.tasks.card import About
 from recurra.tasks.lm.data import Text, is_prepared, prepare
 from recurra.tasks.lm.job import SentenceJob, StreamJob, evaluate
 from recurra.tasks.lm.network import build
@@ -63,26 +64,14 @@ class LMTraining(Training[LMConfig, Tokenizer, Text]):
     def results(self, run: LanguageModelRun) -> Results:
         return {} if self.data.test is None else {"test": run.evaluate()}
 
-    def card(self, run: LanguageModelRun) -> list[str]:
+    def card(self, run: LanguageModelRun) -> About:
         unit = self.config.unit_name
         reads = "from the end of the text" if self.config.direction == "backward" else "forward"
-        return [
+        return About(
             f"A language model over {unit}s. It knows {run.tokenizer.size:,} {unit}s and reads {reads}.",
-            "",
-            "## Use",
-            "",
-            "```",
-            f"recurra generate {run.folder}",
-            f"recurra evaluate {run.folder} FILE",
-            "```",
-            "",
-            "```python",
-            "import recurra",
-            "",
-            f'run = recurra.load("{run.folder}")',
+            [f"generate {run.folder}", f"evaluate {run.folder} FILE"],
             "run.generate(length=200)",
-            "```",
-        ]
+        )
 
     def _evaluate(self) -> dict[str, float]:
         """The measures alone: what it counts in the text is the same each time."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recurra.data import Examples
 from recurra.errors import ConfigError
+from recurra.tasks.card import About
 from recurra.tasks.examples import ExamplesJob, TensorBatch
 from recurra.tasks.network import recurrent_stack
 from recurra.tasks.run import PREDICTION_ROWS
@@ -103,27 +104,17 @@ class SignalTagTraining(Training[TagConfig, Fitted, Data]):
             numbers = number_steps(run.model, self.fitted, part)
             write_report(self.folder.path / "report", name, self.fitted, part, self.data.ids[name], numbers)
 
-    def card(self, run: SignalTagRun) -> list[str]:
+    def card(self, run: SignalTagRun) -> About:
         fitted = self.fitted
         what = f"one of {len(fitted.classes)} classes ({', '.join(fitted.classes)})" if fitted.classes else "a number"
-        channels = ", ".join(fitted.input.channels)
-        rank = [] if fitted.classes else [f"recurra predict {run.folder} FILE.npz --rank"]
-        return [
-            f"It gives each step of a signal {what}. Channels: {channels}.",
-            "",
-            "## Use",
-            "",
-            "```",
-            f"recurra predict {run.folder} FILE.npz",
-            f"recurra predict {run.folder} FILE.npz --format csv",
-            *rank,
-            f"recurra evaluate {run.folder} FILE.npz",
-            "```",
-            "",
-            "`FILE.npz` has `values [sum T, I]` and `lengths [N]`, to evaluate also `targets [sum T]`.",
-            "",
-            "Tables of how good it is are in `report/`.",
-        ]
+        rank = [] if fitted.classes else [f"predict {run.folder} FILE.npz --rank"]
+        return About(
+            f"It gives each step of a signal {what}. Channels: {', '.join(fitted.input.channels)}. `FILE.npz` has "
+            "`values [sum T, I]` and `lengths [N]`, to evaluate also `targets [sum T]`. Tables of how good it is are in "
+            "`report/`.",
+            [f"predict {run.folder} FILE.npz", *rank, f"evaluate {run.folder} FILE.npz"],
+            'run.predict("FILE.npz")',
+        )
 
     def _targets(self, one: Examples) -> str:
         """The first targets of a series, as the data has them."""

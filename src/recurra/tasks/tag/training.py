@@ -11,6 +11,7 @@ from torch import Tensor
 from recurra.data import Examples
 from recurra.data.word_forms import WordVocabulary
 from recurra.errors import ConfigError, DataError
+from recurra.tasks.card import About
 from recurra.tasks.examples import ExamplesJob, TensorBatch
 from recurra.tasks.inputs.words import WORD, WordsInput
 from recurra.tasks.run import PREDICTION_ROWS
@@ -87,30 +88,19 @@ class TagTraining(Training[TagConfig, Fitted, dict[str, Examples]]):
         found = tag_examples(run.model, parts[name], PREDICTION_ROWS, confidence=True)
         write_report(self.folder.path / "report", name, run.fitted, parts[name], found)
 
-    def card(self, run: TagRun) -> list[str]:
+    def card(self, run: TagRun) -> About:
         fitted = self.fitted
-        about = f"A tagger of {len(fitted.tags)} tags"
         spans = f", which mark spans in the scheme {fitted.source}" if fitted.scheme is not None else ""
-        return [
-            f"{about}{spans}: {', '.join(fitted.tags)}.",
-            "",
-            "## Use",
-            "",
-            "```",
-            f"recurra predict {run.folder} FILE.txt",
-            f"recurra predict {run.folder} FILE.conll --format jsonl",
-            f"recurra evaluate {run.folder} FILE.conll",
-            "```",
-            "",
-            "```python",
-            "import recurra",
-            "",
-            f'run = recurra.load("{run.folder}")',
+        return About(
+            f"A tagger of {len(fitted.tags)} tags{spans}: {', '.join(fitted.tags)}. Tables of how good it is, by tag, "
+            "and its most confident errors are in `report/`.",
+            [
+                f"predict {run.folder} FILE.txt",
+                f"predict {run.folder} FILE.conll --format jsonl",
+                f"evaluate {run.folder} FILE.conll",
+            ],
             'run.predict([["She", "runs", "."]])',
-            "```",
-            "",
-            "Tables of how good it is, by tag, and its most confident errors are in `report/`.",
-        ]
+        )
 
     def _loss(self, batch: TensorBatch) -> tuple[Tensor, int]:
         return self.model.nats(batch, batch.steps[TAG].long()), int(batch.lengths.sum())

@@ -9,11 +9,14 @@ import recurra
 
 ROOT = Path(recurra.__file__).parent
 FLOORS = {
-    "errors": 1, "config": 1, "equations": 2, "cells": 3, "backends": 4, "nn": 5, "layers": 5, "text": 5, "data": 5, "metrics": 5,
-    "models": 6, "decoding": 6, "training": 7, "tasks": 8, "inspection": 8, "benchmark": 8, "doctor": 8,
+    "errors": 1, "config": 1, "equations": 2, "cells": 3, "backends": 4, "nn": 5, "layers": 5, "text": 5, "data": 5,
+    "metrics": 5, "models": 6, "decoding": 6, "training": 7, "tasks": 8, "inspection": 8, "benchmark": 8, "doctor": 8,
     "cli": 9, "server": 9,
 }  # fmt: skip
-APART = {"layers": {"text", "data"}, "nn": {"text", "data"}, "text": {"layers", "nn", "data"}, "data": {"layers", "nn"}, "metrics": {"layers", "nn"}}
+APART = {
+    "layers": {"text", "data"}, "nn": {"text", "data"}, "text": {"layers", "nn", "data"}, "data": {"layers", "nn"},
+    "metrics": {"layers", "nn"},
+}  # fmt: skip
 NO_TORCH = ("errors", "config", "equations", "cells", "text", "data", "metrics")
 
 

@@ -10,18 +10,21 @@ import pytest
 from recurra import __version__
 from recurra.cli.docs import command_line_page
 from recurra.config import GenerationOptions, StackOptions
-from recurra.tasks.lm import LMConfig
+from recurra.tasks import TASKS
 
-VERBS = ["", "train", "train lm", "evaluate", "generate", "score", "complete", "summary", "bench", "doctor"]
+VERBS = [
+    "", "train", "train lm", "train classify", "train tag", "train forecast", "check tag", "evaluate", "predict",
+    "generate", "score", "complete", "summary", "bench", "doctor",
+]  # fmt: skip
 SLOWEST = 2.0
 """Seconds. The aim is 0.3 on an idle machine, where torch alone takes longer to import than this allows."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_is_fast_and_brings_no_torch(verb):
+def test_help_is_fast_and_brings_neither_torch_nor_numpy(verb):
     code = (
         "import sys; from recurra.cli.main import main; code = main(sys.argv[1:]); "
-        "sys.exit(code or ('torch loaded' if 'torch' in sys.modules else 0))"
+        "sys.exit(code or next((f'{name} loaded' for name in ('torch', 'numpy') if name in sys.modules), 0))"
     )
     command = [sys.executable, "-c", code, *verb.split(), "--help"]
     times = []
@@ -37,7 +40,14 @@ def test_help_is_fast_and_brings_no_torch(verb):
 
 
 @pytest.mark.parametrize(
-    ("verb", "config"), [("train lm", LMConfig), ("generate", GenerationOptions), ("summary", StackOptions)]
+    ("verb", "config"),
+    [
+        *((f"{verb} {task.name}", task.options) for task in TASKS.values() for verb in ("train", "check")),
+        *(("predict", task.prediction) for task in TASKS.values() if task.prediction),
+        *(("evaluate", task.evaluation) for task in TASKS.values() if task.evaluation),
+        ("generate", GenerationOptions),
+        ("summary", StackOptions),
+    ],
 )
 def test_help_names_every_option(verb, config, recurra_command):
     shown = recurra_command(*verb.split(), "--help").out

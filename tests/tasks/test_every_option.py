@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from option_effects.shared import UNSEEN
 
 import recurra
 from recurra.config import Config
-from recurra.errors import DataError
+from recurra.errors import RecurraError
 from recurra.tasks import TASKS
 from recurra.training import DataSummary, ModelSummary, to_dict
 
@@ -55,6 +56,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
     """Trains in a folder of the task that has its files; what was trained once is remembered."""
     places: dict[str, Path] = {}
     found: dict[str, Trained] = {}
+    numbers = count()
     with pytest.MonkeyPatch.context() as patch:
 
         def remembered(task: str, options: Options) -> Trained:
@@ -67,7 +69,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
                     patch.setattr(name, value)
             key = repr((task, options))
             if key not in found:
-                found[key] = Trained(task, options, place / f"run{len(found)}")
+                found[key] = Trained(task, options, place / f"run{next(numbers)}")
             return found[key]
 
         yield remembered
@@ -89,7 +91,7 @@ def test_the_option_has_an_effect(task: str, others: Options, option: Options, t
 @pytest.mark.parametrize(("task", "others", "option"), each("NEEDED"))
 def test_the_option_is_needed(task: str, others: Options, option: Options, train: Train) -> None:
     train(task, {**others, **option})
-    with pytest.raises(DataError):
+    with pytest.raises(RecurraError):
         train(task, others)
 
 

@@ -13,6 +13,7 @@ from recurra.errors import ConfigError, DataError
 from recurra.text.english import ABBREVIATIONS, STOP_WORDS
 from recurra.text.normalise import Normalisation
 
+WORD_LISTS = ("abbreviations", "stop_words", "stem")
 NOTHING: dict[str, Any] = {
     "lowercase": False, "punctuation": "keep", "abbreviations": None, "stop_words": None, "stem": None,
 }  # fmt: skip
@@ -36,7 +37,7 @@ def from_options(**options: Any) -> Normalisation:
         ({"stem": "english"}, "Running dogs' happiness, 3", "Run dog' happi, 3"),
         ({"stem": "german", "lowercase": True}, "Häuser", "haus"),
         (
-            {"lowercase": True, "punctuation": "drop", "abbreviations": "english", "stop_words": "english", "stem": "english"},
+            {"lowercase": True, "punctuation": "drop", **dict.fromkeys(WORD_LISTS, "english")},
             "They weren't running, were they?",
             "not run",
         ),

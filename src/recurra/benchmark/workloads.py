@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from random import Random
 
 from recurra.config import nearest
 from recurra.errors import ConfigError
@@ -64,8 +63,9 @@ class Workload:
         """
         if self.kind == "tagger":
             shape, scale = LENGTHS
-            drawn = np.random.default_rng(1).gamma(shape, scale * self.steps, TAGGER_BATCHES * self.batch)
-            return [max(1, round(length)) for length in drawn.tolist()]
+            random = Random(1)
+            drawn = [random.gammavariate(shape, scale * self.steps) for _ in range(TAGGER_BATCHES * self.batch)]
+            return [max(1, round(length)) for length in drawn]
         if self.kind != "ragged":
             return [self.steps] * self.batch
         first, gaps = self.steps // 4, max(1, self.batch - 1)

@@ -48,7 +48,7 @@ def _flag(config: type[Config], name: str, group: Group) -> inspect.Parameter:
     annotation: Any = field.annotation
     if get_origin(annotation) is dict:  # written as name=value, see `parse_pairs`
         annotation, default = list[str] | None, None
-    several = any(get_origin(one) is list for one in get_args(annotation))
+    several = any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
     shown = Parameter(
         group=group,
         help=field.description,

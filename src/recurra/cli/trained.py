@@ -58,18 +58,33 @@ def evaluate(
 @takes_options(*(task.prediction for task in TASKS.values() if task.prediction))
 def predict(
     folder: Folder,
-    file: Annotated[Path, Parameter(help="Data to predict for, in the form of the training data; - is stdin.")],
+    file: Annotated[
+        Path | None,
+        Parameter(
+            help="Data to predict for, in the form of the training data; - is stdin. A forecaster without it goes on "
+            "from its training data.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(negative=(), help="Write to this file, which must not exist yet; unset: to stdout.")
+        Path | None,
+        Parameter(
+            negative=(),
+            allow_leading_hyphen=True,
+            help="Write to this file, which must not exist yet; unset: to stdout.",
+        ),
     ] = None,
     device: Device = None,
     **given: Any,
 ) -> None:
     """Labels, tags or forecasts for data, by a trained model."""
     run = _loaded(folder, device, "write_predictions", "predict")
-    options = _own_options(run, TASKS[run.config.task].prediction, given)
+    task = TASKS[run.config.task]
+    options = _own_options(run, task.prediction, given)
+    if file is None and not task.predicts_on:
+        raise ConfigError(f"no file to predict for; give one, as in `recurra predict {folder} FILE` (- is stdin)")
     pieces = run.write_predictions(file, options)
     if output is None or str(output) == "-":
         for piece in pieces:

@@ -72,7 +72,8 @@ class Config(BaseModel):
         """Refuse what pydantic would take: true for the number 1, and text that no UTF-8 file can hold."""
         for name, value in values.items():
             field = cls.model_fields.get(name)
-            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+            kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+            if isinstance(value, bool) and field is not None and bool not in kinds:
                 raise ConfigError(f"{name}: must not be true or false, got {value}")
             if not str(value).isascii() and str(value) != str(value).encode(errors="replace").decode():
                 raise ConfigError(f"{name}: must be Unicode text, got {str(value)!a}; give it as UTF-8")

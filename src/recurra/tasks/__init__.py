@@ -6,13 +6,12 @@ Imports no torch: a task's code is imported when it is used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recurra.config import Config, nearest
 from recurra.errors import ConfigError
+from recurra.tasks import classify, forecast, lm, tag
 from recurra.tasks.registry import Task
 
 if TYPE_CHECKING:
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from recurra.tasks.training import Problem, Training
     from recurra.training import Event
 
-_NAMES = ("lm", "classify", "tag", "forecast")
-TASKS: dict[str, Task] = {
-    name: import_module(f"recurra.tasks.{name}").TASK for name in _NAMES if find_spec(f"recurra.tasks.{name}")
-}
+TASKS: dict[str, Task] = {task.name: task for task in (lm.TASK, classify.TASK, tag.TASK, forecast.TASK)}
 """Every task, by its name."""
 
 

@@ -22,7 +22,7 @@ class Task:
     name: as in `recurra train NAME`; help: what the command says about itself; data: what it trains on, for messages;
     options: its class of options; home: its `Training`, as "module:class"; evaluation and prediction: options of
     `recurra evaluate` and `recurra predict` that only models of this task take, None where there are none, or where the
-    task has no such verb.
+    task has no such verb; predicts_on: whether predicting needs no file, but goes on from the training data.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Task:
     home: str
     evaluation: type[Config] | None = None
     prediction: type[Config] | None = None
+    predicts_on: bool = False
 
     def training(self) -> type[Training[Any, Any, Any]]:
         """The class that trains it."""

@@ -87,6 +87,9 @@ class Run(ABC, Generic[Options, Fitted, Model]):
     def evaluate(self, path: Path | str | None = None, *, batch_size: int | None = None) -> dict[str, float]:
         """Measure the model on data in a file; None for the test data of its training."""
 
-    def write_predictions(self, source: Path, options: Any) -> Iterator[str]:
-        """What `recurra predict` writes for a file (`-` is stdin), piece by piece."""
+    def write_predictions(self, source: Any, options: Any) -> Iterator[str]:
+        """What `recurra predict` writes for a file (a path; `-` is stdin), piece by piece.
+
+        `source` is None where none was given, which only a task with `predicts_on` has to understand.
+        """
         raise ConfigError(f"{self.folder}: a model of task {self.options.task!r} has no predict; see its model card")

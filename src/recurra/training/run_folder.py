@@ -27,7 +27,17 @@ CONFIG, MODEL, METRICS, CURVE, LOG = (
     "metrics.jsonl",
     "train.log",
 )
-OWN_NAMES = (CONFIG, MODEL, "tokenizer.json", METRICS, CURVE, "README.md", LOG, "data", "checkpoints")
+FITTED = (
+    "tokenizer.json",
+    "input.json",
+    "input.safetensors",
+    "labels.json",
+    "tags.json",
+    "forecast.json",
+    "forecast.npz",
+)
+"""What tasks learn from the data besides weights."""
+OWN_NAMES = (CONFIG, MODEL, *FITTED, METRICS, CURVE, "README.md", LOG, "report", "data", "checkpoints")
 """What recurra writes in a run folder; overwriting removes these and nothing else."""
 
 

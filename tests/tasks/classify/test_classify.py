@@ -205,7 +205,7 @@ def test_signals(tmp_path: Path) -> None:
     series = [np.linspace(0, 1 if label == "up" else -1, steps) for label, steps in zip(labels, lengths, strict=True)]
     values = np.concatenate(series)[:, None] + random.normal(0, 0.1, (int(lengths.sum()), 1))
     np.savez(tmp_path / "a.npz", values=values, lengths=lengths, labels=labels)
-    run = train(tmp_path / "a.npz", tmp_path / "run", baseline="auto", epochs=20)
+    run = train(tmp_path / "a.npz", tmp_path / "run", baseline="auto", epochs=20, embedding_dim=100)
     assert run.evaluate()["accuracy"] > 0.9
     found = run.predict(tmp_path / "a.npz")
     assert np.mean([one.label == label for one, label in zip(found, labels, strict=True)]) > 0.9

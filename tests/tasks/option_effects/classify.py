@@ -49,21 +49,21 @@ EFFECTS: Effects = [
     *TRAINING,
     *beside(SIGNALS, [*NETWORK, *TRAINING]),
     # the data
-    ({}, {"valid": "others.csv"}),
+    ({}, {"valid": "more.csv"}),
     ({}, {"test": "more.csv"}),
     *across(({}, SIGNALS, NGRAMS), {"valid_frac": 0.2}, {"test_frac": 0.2}, {"split_seed": 2}),
     *across(({}, SIGNALS, NGRAMS), {"valid_count": 9}, {"test_count": 9}),
     # examples
-    ({"data": "quoted.csv"}, {"format": "tsv"}),
+    ({"data": "quoted.csv", "separator": ","}, {"format": "tsv"}),
     (OTHERS, {"text": "body"}),
     (OTHERS, {"label": "colour"}),
     (BARE, {"text": "3"}),
     (BARE, {"header": True}),
     ({"data": "fields.csv", "text": "2", "label": "1", "header": True}, {"separator": ";"}),
-    (OTHERS, {"label_separator": "a"}),
+    ({**OTHERS, "label": "fine"}, {"label_separator": ":"}),
     (OTHERS, {"label_map": ["positive=good", "negative=bad", "middling=bad"]}),
     (OTHERS, {"label_map": ["middling="]}),
-    (SIGNALS, {"label_map": ["slow=z"]}),
+    (SIGNALS, {"label_map": ["fast=z"]}),
     (TOPICS, {"multilabel_separator": "o"}),
     ({"data": "some.trees"}, {"phrases": True}),
     # text
@@ -83,7 +83,7 @@ EFFECTS: Effects = [
     (LONG, {"series_id": "part"}),
     (LONG, {"time": "t"}),
     (LONG, {"values": ["x"]}),
-    (LONG, {"label": "kind"}),
+    ({**LONG, "values": ["x", "y"]}, {"label": "kind"}),
     # signals
     *[(GAPS, {"fill": rule}) for rule in ("forward", "zero", "mean")],
     (GAPS, {"mask": "never"}),
@@ -94,8 +94,8 @@ EFFECTS: Effects = [
     (SIGNALS, {"scaling": 0.1}),
     # the model
     (dict.fromkeys(set(NGRAMS) - {"model"}), {"model": "ngram"}),
-    ({"data": "topics.csv"}, {"multilabel": True}),
-    ({"data": "topics.csv", **NGRAMS}, {"multilabel": True}),
+    ({"data": "single.csv"}, {"multilabel": True}),
+    ({"data": "single.csv", **NGRAMS}, {"multilabel": True}),
     ({}, {"embedding_dim": 5}),
     (NGRAMS, {"ngrams": 1}),
     (NGRAMS, {"char_ngrams": 3}),
@@ -110,7 +110,8 @@ EFFECTS: Effects = [
     ({}, {"word_dropout": 0.3}),
     ({"unit": "byte"}, {"word_dropout": 0.3}),
     *across(({}, SIGNALS), {"label_smoothing": 0.2}, {"metric": "macro_f1"}, {"metric": "loss"}),
-    *across(({}, SIGNALS, NGRAMS), {"class_weights": ["balanced"]}),
+    *across((OTHERS, {**OTHERS, **NGRAMS}), {"class_weights": ["balanced"]}),
+    (SIGNALS, {"class_weights": ["slow=3"]}),
     ({}, {"class_weights": ["positive=3"]}),
     (NGRAMS, {"class_weights": ["positive=3"]}),
     (TOPICS, {"metric": "loss"}),
@@ -142,17 +143,21 @@ ELSEWHERE = {"data"}
 
 
 def write() -> None:
-    found = [(label, f"{text} Don't pay {n} e.g.") for n, (label, text) in enumerate(reviews(60))]
+    found = [
+        (label, f"{text} Don't pay {n} e.g. {('film', 'films')[n % 4 > 0]}")
+        for n, (label, text) in enumerate(reviews(60))
+    ]
     _table("reviews.csv", [["label", "text"], *found])
     _table("more.csv", [["label", "text"], *reviews(10, seed=3)])
-    others = [(("middling", label)[n % 3 > 0], text, text[::-1], ("red", "blue")[n % 2])
+    others = [(("middling", label)[n % 3 > 0], text, text[::-1], ("red", "blue")[n % 2], f"{label}:{n % 2}")
               for n, (label, text) in enumerate(found)]  # fmt: skip
-    _table("others.csv", [["label", "text", "body", "colour"], *others])
+    _table("others.csv", [["label", "text", "body", "colour", "fine"], *others])
     _table("bare.csv", [(label, text, text[::-1]) for label, text in found])
     _table("semicolons.csv", [["label", "text"], *found], ";")
     _table("fields.csv", [["label", "text;and"], *((f"{label};{text}", text[::-1]) for label, text in found)])
-    Path("quoted.csv").write_text("label\ttext\n" + "".join(f'{label}\t"{text}"\n' for label, text in found))
+    Path("quoted.csv").write_text("label,text\n" + "".join(f'{label},"{text}"\n' for label, text in found))
     _table("topics.csv", [["label", "text"], *topics(60)])
+    _table("single.csv", [["label", "text"], *((label or "none", text) for label, text in topics(60))])
     Path("some.trees").write_text("".join(map(_tree, found)))
     Path("reviews.txt").write_text("".join(text + "\n" for _, text in reviews(5, seed=2)))
     Path("short.tsv").write_text("film\tmoving picture\n")
@@ -166,7 +171,7 @@ def _write_signals() -> None:
     write_waves(Path(), "npz", series)
     write_waves(Path(), "npz", waves(40, seed=1, missing=0.1), "gaps")
     chance = np.random.default_rng(1)
-    rows = [(n % 2, *chance.normal(size=8).round(3), (n + 1) % 2) for n in range(40)]
+    rows = [(n % 2, *chance.normal(size=9).round(3), (n + 1) % 2) for n in range(40)]
     _table("rows.tsv", [(*row[:2], n % 3, *row[3:]) for n, row in enumerate(rows)], "\t")
     _table("short.csv", [row[:2] for row in rows])
     _table("numbers.tsv", [(row[0], " ".join(map(str, row[1:9]))) for row in rows], "\t")
@@ -178,7 +183,7 @@ def _steps(series: Sequence[tuple[str, np.ndarray]]) -> Iterable[Sequence[Any]]:
     for number, (label, values) in enumerate(series):
         for t in reversed(range(len(values))):
             part = 2 * number + (t < len(values) // 2)
-            yield number, part, t, *values[t].round(3), label, ("odd", "even")[number // 2 % 2]
+            yield number, part, t, *values[t].round(3), label, number // 2 % 2
 
 
 def _tree(found: tuple[str, str]) -> str:

@@ -39,7 +39,7 @@ EFFECTS: Effects = [
         {"calendar": ["hour"]},
         {"calendar": ["auto"]},
     ),
-    ({"calendar": ["hour"]}, {"time_zone": "Asia/Kolkata"}),
+    ({"data": "utc.csv", "calendar": ["hour"]}, {"time_zone": "Asia/Kolkata"}),
     ({"data": "odd.csv"}, {"frequency": "h"}),
     (GAPS, {"fill": "linear"}),
     (GAPS, {"fill": "zero"}),
@@ -115,6 +115,7 @@ def write() -> None:
     write_table(Path("later.csv"), names, rows[STEPS:])
     write_table(Path("other.csv"), "ds,k", ((row[0], -row[4]) for row in rows[STEPS:]))
     write_table(Path("gaps.csv"), names, (row for n, row in enumerate(rows) if n % 9))
+    write_table(Path("utc.csv"), names, ((f"{row[0]}+00:00", *row[1:]) for row in rows))
     write_table(Path("odd.csv"), names, rows[::2])
     write_table(Path("parts.csv"), "row,part,y", ((n, "ab"[n >= 60], y[n]) for n in range(STEPS)))
     write_table(Path("dates.csv"), "ds,y", ((_written(n), y[n]) for n in range(STEPS)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from stories import story
 
-from option_effects.shared import NETWORK, RISING, TRAINING, Effects
+from option_effects.shared import NETWORK, TRAINING, Effects
 
 SMALL: dict[str, Any] = {
     "data": "story.txt", "hidden_size": 8, "num_layers": 2, "batch_size": 4, "bptt": 8, "max_steps": 6, "eval_every": 2,
@@ -16,6 +16,7 @@ QUICK = {"recurra.tasks.lm.training.SAMPLE": 1}
 
 WORDS = {"unit": "word"}
 SENTENCES = {"mode": "sentences", "bptt": None}
+RISING = {"learning_rate": 3.0, "max_grad_norm": None}  # so high that validation gets worse
 TWO_EPOCHS = {"max_steps": None, "epochs": 2, "bptt": 64, "eval_every": None}
 
 EFFECTS: Effects = [
@@ -48,6 +49,7 @@ EFFECTS: Effects = [
     ({}, {"loss_reduction": "sum"}),
     (SENTENCES, {"loss_reduction": "sum"}),
     (TWO_EPOCHS, {"epochs": 3}),
+    ({**RISING, "max_steps": 12, "eval_every": 1}, {"patience": 1}),
     ({**TWO_EPOCHS, "schedule": "step", "decay_after": 0}, {"decay_factor": 0.1}),
     ({**TWO_EPOCHS, "schedule": "step", "decay_after": 0}, {"decay_after": 1}),
     ({**RISING, "max_steps": 12, "eval_every": 1, "schedule": "plateau"}, {"decay_patience": 0}),

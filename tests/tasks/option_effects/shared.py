@@ -7,8 +7,6 @@ from typing import Any
 
 Effects = list[tuple[dict[str, Any], dict[str, Any]]]
 
-RISING = {"learning_rate": 3.0, "max_grad_norm": None}  # so high that validation gets worse
-
 NETWORK: Effects = [
     ({}, {"cell": "gru"}),
     ({}, {"cell_options": {"peephole": True}}),
@@ -34,7 +32,7 @@ TRAINING: Effects = [
     ({}, {"batch_size": 5}),
     ({}, {"accumulate": 2}),
     ({}, {"max_steps": 7}),
-    ({**RISING, "max_steps": 12, "eval_every": 1}, {"patience": 1}),
+    ({"learning_rate": 1e-30, "eval_every": 1}, {"patience": 1}),  # never an improvement
     ({}, {"schedule": "cosine"}),
     ({}, {"warmup_steps": 3}),
     ({}, {"max_grad_norm": 0.01}),

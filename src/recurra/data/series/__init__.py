@@ -1,8 +1,8 @@
 """Series in time: reading, splitting, scaling, and windows of them. Knows numpy only."""
 
-from recurra.data.series.calendar import AUTO, FEATURES, calendar, choose_features
+from recurra.config.series import AUTO, FEATURES, SeriesOptions
+from recurra.data.series.calendar import calendar, choose_features
 from recurra.data.series.clock import Clock, Frequency
-from recurra.data.series.options import SeriesOptions
 from recurra.data.series.read import ID, TIME, read_future, read_series
 from recurra.data.series.record import SeriesSet
 from recurra.data.series.scaling import KINDS, Scales, fit_scales

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recurra.config.series import AUTO
 from recurra.data.series.clock import Clock
 from recurra.data.series.zones import DAY, SECOND
 from recurra.errors import ConfigError
-
-FEATURES = ("minute", "hour", "weekday", "day", "yearday", "month")
-AUTO = "auto"
 
 
 def choose_features(names: Sequence[str], clock: Clock) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recurra.config.series import ALL, SeriesOptions
 from recurra.data.series.clock import Clock, Frequency
-from recurra.data.series.options import ALL, SeriesOptions
 from recurra.data.series.record import SeriesSet
 from recurra.data.series.regular import NAIVE, Grid, Rows, fill, to_grid
 from recurra.data.series.stamps import EXAMPLES, Parser, stamp_parser

@@ -11,6 +11,7 @@ TASK = Task(
     "recurra.tasks.forecast.training:ForecastTraining",
     evaluation=ForecastEvaluation,
     prediction=ForecastPrediction,
+    predicts_on=True,
 )
 
 __all__ = ["TASK", "ForecastConfig", "ForecastEvaluation", "ForecastPrediction"]

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from recurra.config import LARGEST, Config, DataOptions, StackOptions, TrainingOptions, check_needs
-from recurra.data.series import AUTO, FEATURES, SeriesOptions
+from recurra.config.series import AUTO, FEATURES, SeriesOptions
 from recurra.errors import ConfigError
 
 MIDDLE = 0.5

@@ -12,11 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
-import numpy as np
-
 from recurra.errors import ConfigError, FolderError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
 FILE, ARRAYS = "input.json", "input.safetensors"
@@ -63,10 +62,11 @@ class Input(ABC):
     @final
     def save(self, folder: Path) -> None:
         """Write `input.json`, and `input.safetensors` if there are arrays. Raises: FolderError."""
+        from numpy import ascontiguousarray
         from safetensors.numpy import save_file
 
         fields = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": self.kind, **self.fields()}
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays().items()}
+        arrays = {name: ascontiguousarray(array) for name, array in self.arrays().items()}
         try:
             if arrays:
                 save_file(arrays, folder / ARRAYS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from recurra.config import WIDEST, Config
-from recurra.data.signals import Layout
 from recurra.errors import ConfigError
+
+if TYPE_CHECKING:
+    from recurra.data.signals import Layout
 
 
 class ValueOptions(Config):
@@ -66,6 +68,8 @@ class LayoutOptions(Config):
 
     def layout(self, **changed: Any) -> Layout:
         """What the readers are told; the column of the label is an option of the task."""
+        from recurra.data.signals import Layout  # brings numpy
+
         told = {field.name: getattr(self, field.name) for field in fields(Layout) if hasattr(self, field.name)}
         return Layout(**{**told, **changed})
 

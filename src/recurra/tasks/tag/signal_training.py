@@ -110,8 +110,8 @@ class SignalTagTraining(Training[TagConfig, Fitted, Data]):
         rank = [] if fitted.classes else [f"predict {run.folder} FILE.npz --rank"]
         return About(
             f"It gives each step of a signal {what}. Channels: {', '.join(fitted.input.channels)}. `FILE.npz` has "
-            "`values [sum T, I]` and `lengths [N]`, to evaluate also `targets [sum T]`. Tables of how good it is are in "
-            "`report/`.",
+            "`values [sum T, I]` and `lengths [N]`, to evaluate also `targets [sum T]`. Tables of how good it is are "
+            "in `report/`.",
             [f"predict {run.folder} FILE.npz", *rank, f"evaluate {run.folder} FILE.npz"],
             'run.predict("FILE.npz")',
         )

@@ -6,10 +6,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from recurra.config import Config
+from recurra.config.base import Config
 from recurra.errors import ConfigError
 
-ALL = "all"
+ALL, AUTO = "all", "auto"
+FEATURES = ("minute", "hour", "weekday", "day", "yearday", "month")
+"""What a model may know of a step's date."""
 LISTS = ("target", "series_columns", "known_covariates", "past_covariates")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
 
 from recurra.config import Config
 from recurra.errors import ConfigError
@@ -22,36 +23,37 @@ def takes_options(*configs: type[Config], skip: Iterable[str] = ()) -> Callable[
     """Decorate a command `f(..., **given)` so that it takes one flag per option of `configs`.
 
     Only the flags that were on the command line arrive in `given`: the defaults stay in the config, where
-    a file's values can come between. Options in `skip`, those `f` names itself, and those that an earlier config has
-    too, get no flag.
+    a file's values can come between. Options in `skip` and those `f` names itself get no flag; one that several configs
+    have gets one, which takes what any of them takes.
     """
 
     def decorate(command: Command) -> Command:
         declared = inspect.signature(command, eval_str=True).parameters.values()
         own = [parameter for parameter in declared if parameter.kind is not parameter.VAR_KEYWORD]
         taken = {*skip, *(parameter.name for parameter in own)}
-        groups = [(config, title, names) for config in configs for title, names in config.groups().items()]
+        groups = [(title, names) for config in configs for title, names in config.groups().items()]
         flags: dict[str, inspect.Parameter] = {}
-        for place, (config, title, names) in enumerate(groups, start=1):
+        for place, (title, names) in enumerate(groups, start=1):
             for name in names:
                 if name not in taken and name not in flags:
-                    flags[name] = _flag(config, name, Group(title, sort_key=place))
+                    having = [config.model_fields[name] for config in configs if name in config.model_fields]
+                    flags[name] = _flag(name, having, Group(title, sort_key=place))
         command.__signature__ = inspect.Signature([*own, *flags.values()])  # type: ignore[attr-defined]
         return command
 
     return decorate
 
 
-def _flag(config: type[Config], name: str, group: Group) -> inspect.Parameter:
-    field = config.model_fields[name]
-    default = field.get_default(call_default_factory=True)
-    annotation: Any = field.annotation
+def _flag(name: str, having: Sequence[FieldInfo], group: Group) -> inspect.Parameter:
+    defaults = [field.get_default(call_default_factory=True) for field in having]
+    default = defaults[0] if all(one == defaults[0] for one in defaults) else None
+    annotation: Any = _joined([field.annotation for field in having])
     if get_origin(annotation) is dict:  # written as name=value, see `parse_pairs`
         annotation, default = list[str] | None, None
     several = any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
     shown = Parameter(
         group=group,
-        help=field.description,
+        help=" / ".join(dict.fromkeys(field.description or "" for field in having)),
         show_default=default is not None and default is not False,
         negative=None if annotation is bool else (),
         consume_multiple=True if several else None,
@@ -59,6 +61,20 @@ def _flag(config: type[Config], name: str, group: Group) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, shown]
     )
+
+
+def _joined(annotations: Sequence[Any]) -> Any:
+    """The type of what any of some options takes: their own where it is one, else all their choices."""
+    if all(annotation == annotations[0] for annotation in annotations):
+        return annotations[0]
+    choices = [
+        choice
+        for annotation in annotations
+        for part in (annotation, *get_args(annotation))
+        if get_origin(part) is Literal
+        for choice in get_args(part)
+    ]
+    return Literal[tuple(dict.fromkeys(choices))] | None
 
 
 def resolve(config: type[AnyConfig], given: dict[str, Any], file: Path | None = None) -> AnyConfig:

@@ -110,9 +110,9 @@ def test_predictions_in_every_format(
     rows = [line.split("\t") for line in tsv.out.splitlines()]
     assert rows[0] == ["label", "probability", "negative", "positive"]
     assert [row[0] for row in rows[1:]] == ["positive", "negative"]
-    found = list(csv.reader(command(f"predict {folder} new.txt --to csv").out.splitlines()))
+    found = list(csv.reader(command(f"predict {folder} new.txt --format csv").out.splitlines()))
     assert found == rows
-    objects = [json.loads(line) for line in command(f"predict {folder} new.txt --to jsonl").out.splitlines()]
+    objects = [json.loads(line) for line in command(f"predict {folder} new.txt --format jsonl").out.splitlines()]
     assert [one["label"] for one in objects] == ["positive", "negative"]
     assert [one["text"] for one in objects] == ["a lovely film", "not a great <film>"]
     assert [f"{one['probabilities']['negative']:.6f}" for one in objects] == [row[2] for row in rows[1:]]

@@ -59,7 +59,6 @@ EFFECTS: Effects = [
     (OTHERS, {"label": "colour"}),
     (BARE, {"text": "3"}),
     (BARE, {"header": True}),
-    ({"data": "fields.csv", "text": "2", "label": "1", "header": True}, {"separator": ";"}),
     ({**OTHERS, "label": "fine"}, {"label_separator": ":"}),
     (OTHERS, {"label_map": ["positive=good", "negative=bad", "middling=bad"]}),
     (OTHERS, {"label_map": ["middling="]}),
@@ -125,14 +124,14 @@ NEEDED: Effects = [
     ({**LONG, "series_id": None}, {"series_id": "name"}),
 ]
 PREDICTIONS: list[Any] = [
-    ({}, "reviews.txt", {}, {"text_format": "label-first"}),
+    ({}, "reviews.txt", {}, {"input_format": "label-first"}),
     ({}, "others.csv", {}, {"text": "body"}),
     (BARE, "bare.csv", {}, {"header": True}),
     (BARE, "fields.csv", {}, {"separator": ";"}),
     (ROWS, "rows.tsv", {}, {"label_column": "last"}),
-    (SIGNALS, "waves.npz", {}, {"to": "jsonl"}),
-    ({}, "reviews.txt", {}, {"to": "csv"}),
-    ({}, "reviews.txt", {}, {"to": "jsonl"}),
+    (SIGNALS, "waves.npz", {}, {"format": "jsonl"}),
+    ({}, "reviews.txt", {}, {"format": "csv"}),
+    ({}, "reviews.txt", {}, {"format": "jsonl"}),
     (TOPICS, "reviews.txt", {}, {"threshold": 0.9}),
     *[(options, file, {}, option)
       for options, file in (({}, "reviews.txt"), (NGRAMS, "reviews.txt"), (SIGNALS, "waves.npz"))

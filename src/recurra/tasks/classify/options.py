@@ -212,7 +212,7 @@ class ClassifyPrediction(Config):
 
     title: ClassVar[str] = "Classes"
 
-    text_format: Literal["auto", "lines", "csv", "tsv", "jsonl", "fasttext", "label-first", "trees", "folder"] = Field(
+    input_format: Literal["auto", "lines", "csv", "tsv", "jsonl", "fasttext", "label-first", "trees", "folder"] = Field(
         "auto", description="Layout of the texts; auto: by name, else a text per line."
     )
     text: str | None = Field(None, description="Column (key) of the text; unset: as in training.")
@@ -221,7 +221,9 @@ class ClassifyPrediction(Config):
     label_column: int | Literal["first", "last", "none"] | None = Field(
         None, description="Of signals in rows of numbers: the column of labels to pass over; unset: as in training."
     )
-    to: Literal["tsv", "csv", "jsonl"] = Field("tsv", description="Format of the predictions.")
+    format: Literal["tsv", "csv", "jsonl"] = Field(
+        "tsv", description="Of classes: a line per example between tabs, a table, or a JSON object per example."
+    )
     threshold: float | None = Field(
         None, gt=0, lt=1, description="Give the labels at least so probable (multilabel); unset: as chosen in training."
     )

@@ -92,7 +92,7 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
             source: a list of texts or, for a model of signals, of arrays [T, I], NaN where a value is missing; or the
                 path of a file, whose labels, if any, are not read.
             threshold: give the labels at least so probable; None for what was chosen on validation data.
-            options: fields of `recurra.tasks.classify.ClassifyPrediction`: text_format, text, header, separator,
+            options: fields of `recurra.tasks.classify.ClassifyPrediction`: input_format, text, header, separator,
                 label_column.
 
         Raises: DataError for a file that cannot be used, ConfigError for options that have no effect.
@@ -112,7 +112,7 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
         """A line per example, in the order of the file; with `explain` its tokens and their contributions instead."""
         if options.html is not None and options.html.exists():
             raise ConfigError(f"{options.html}: is there already; remove it or give another --html")
-        writer = WRITERS[options.to](self.config.multilabel, self.config.multilabel_separator)
+        writer = WRITERS[options.format](self.config.multilabel, self.config.multilabel_separator)
         explanations: list[Explanation] = []
         head = "" if options.explain else writer.head(self.fitted.classes)
         for block in self._blocks(source, options):
@@ -168,7 +168,7 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
 
     def _layout(self, path: Path, options: ClassifyPrediction) -> Layout:
         config = self.config
-        named = options.text_format
+        named = options.input_format
         found = named if named != "auto" else "lines" if path == STDIN else format_by_name(path)
         return Layout(
             format=found or "lines",

@@ -107,6 +107,10 @@ class Training(ABC, Generic[Options, Fitted, Data]):
         """What the loss is."""
         return Measure(self.config.unit_name)
 
+    def fit(self) -> Iterator[Event]:
+        """The training itself, which leaves the best model in the folder; its last event is `Finished`."""
+        return train(self.job, self.config, self.folder, self.resumed)
+
     def results(self, run: Any) -> Results:
         """What is measured of the best model at the end, besides validation; baselines beside it."""
         return {}
@@ -178,7 +182,7 @@ class Training(ABC, Generic[Options, Fitted, Data]):
             self.folder.record(summary)
             yield summary
         finished = None
-        for event in train(self.job, self.config, self.folder, self.resumed):
+        for event in self.fit():
             if isinstance(event, Finished):
                 finished = event
             else:

@@ -30,7 +30,7 @@ from recurra.tasks.examples import ExamplesJob, TensorBatch
 from recurra.tasks.inputs.text import TextInput
 from recurra.tasks.network import recurrent_stack
 from recurra.tasks.training import Problem, Results, Training
-from recurra.training import DataSummary, Event, Finished, Job, ModelSummary
+from recurra.training import Event, Finished, Job
 
 BASELINE = "test n-grams"
 
@@ -109,22 +109,17 @@ class ClassifyTraining(Training[ClassifyConfig, Fitted, Data]):
             facts["example"] = " ".join(example[:20])
         return facts
 
-    def events(self) -> Iterator[Event]:
-        """Those of any training; the n-gram model is fitted in one go, without steps."""
-        if not isinstance(self.model, LinearClassifier):
-            yield from super().events()
-            return
+    def fit(self) -> Iterator[Event]:
+        return self._fit_at_once() if isinstance(self.model, LinearClassifier) else super().fit()
+
+    def _fit_at_once(self) -> Iterator[Event]:
+        """The n-gram model has no steps."""
         begin = time.monotonic()
-        for summary in (DataSummary(self.data_facts()), ModelSummary(self.model_facts())):
-            self.folder.record(summary)
-            yield summary
         with self.folder.locked():
             fit_linear(self.model, self.data.parts, self.weights)
-            valid = self._evaluate()
+            found = self._evaluate()
             self.folder.write_model(self.model.state_dict())
-            finished = self._finish(Finished({self._measured: valid}, time.monotonic() - begin, self.folder.path))
-        self.folder.record(finished)
-        yield finished
+        yield Finished({self._measured: found}, time.monotonic() - begin, self.folder.path)
 
     def model_facts(self) -> dict[str, Any]:
         if not isinstance(self.model, LinearClassifier):

@@ -177,20 +177,3 @@ def test_dropout_is_only_for_training(forms: WordForms) -> None:
     model, given = tagger(forms, False, dropout=0.5), batch(forms)
     assert not torch.equal(model.train()(given), model(given))
     assert torch.equal(model.eval()(given), model(given))
-
-
-@pytest.mark.parametrize("crf", [False, True])
-def test_outside_bias_is_taken_from_one_tag_when_tagging_and_not_in_the_loss(crf: bool, forms: WordForms) -> None:
-    model, given = tagger(forms, crf).eval().requires_grad_(False), batch(forms)
-    with_bias = Tagger(model.encoder, model.stack, 3, crf=model.crf, outside=1).eval().requires_grad_(False)
-    with_bias.output = model.output
-    with_bias.outside_bias.fill_(2.0)
-    emissions = model(given)
-    less = emissions - torch.tensor([0.0, 2.0, 0.0])
-    for method in ("marginals", "best"):
-        found = getattr(with_bias, method)(emissions, given.lengths)
-        torch.testing.assert_close(found, getattr(model, method)(less, given.lengths))
-    torch.testing.assert_close(with_bias.k_best(emissions, given.lengths, 2), model.k_best(less, given.lengths, 2))
-    tags = torch.tensor([[0, 1, 2], [1, 0, -100], [2, 1, -100], [0, -100, -100], [1, -100, -100]])
-    torch.testing.assert_close(with_bias.nats(given, tags), model.nats(given, tags))
-    assert set(with_bias.state_dict()) - set(model.state_dict()) == {"outside_bias"}

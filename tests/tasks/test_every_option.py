@@ -18,7 +18,7 @@ from option_effects.shared import UNSEEN
 
 import recurra
 from recurra.config import Config
-from recurra.errors import RecurraError
+from recurra.errors import ConfigError, RecurraError
 from recurra.tasks import TASKS
 from recurra.training import DataSummary, ModelSummary, to_dict
 
@@ -93,6 +93,12 @@ def test_the_option_is_needed(task: str, others: Options, option: Options, train
     train(task, {**others, **option})
     with pytest.raises(RecurraError):
         train(task, others)
+
+
+@pytest.mark.parametrize(("task", "others", "option"), each("USELESS"))
+def test_an_option_without_effect_is_refused(task: str, others: Options, option: Options, train: Train) -> None:
+    with pytest.raises(ConfigError, match="has no effect"):
+        train(task, {**others, **option})
 
 
 def made(act: Callable[[], Any]) -> list[Any]:

@@ -26,7 +26,6 @@ from recurra.errors import ConfigError, DataError, FolderError
 from recurra.metrics.spans import find_spans
 from recurra.tasks.tag.options import TagPrediction
 from recurra.tasks.tag.run import TagRun
-from recurra.tasks.tag.tagging import BIASES
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +258,6 @@ BAD_FILES = [
      r"scheme has no effect: .*/t.conll has no tags of spans such as B-PER but X, Y; leave it out"),
     ("a\tX\nb\tY\n\n" * 20, "--monitor span_f1",
      r"monitor=span_f1: expected one of accuracy, nats_per_token for these tags"),
-    ("a\tX\nb\tY\n\n" * 20, "--tune-outside", r"tune_outside has no effect: .* but X, Y; leave it out"),
     (GOOD, "--min-count 9999", r"expected words seen min_count=9999 times, got none; .*"),
     (GOOD, "--char-features none --char-size 9", r"char_size has no effect with char_features=none; .*"),
     (GOOD, "--affixes 2 2", r"affixes: expected different lengths, got \[2, 2\]; leave one out"),
@@ -300,20 +298,6 @@ def test_check_lists_all_that_is_wrong(tmp_path: Path, command: Callable[..., An
     (tmp_path / "dev.conll").unlink()
     assert command(f"check tag {tmp_path} --repair --valid-frac 0")[:2] == (0, "nothing wrong\n")
     assert command(f"check tag {tmp_path} --column 9")[0] == 1
-
-
-def test_how_readily_spans_are_found_is_tuned_and_kept(tmp_path: Path) -> None:
-    """After a training too short to learn much; the metrics are those of the best bias, also from the folder."""
-    plain = train(tmp_path, output_dir=tmp_path / "plain", epochs=1, learning_rate=0.01)
-    tuned = train(tmp_path, output_dir=tmp_path / "tuned", epochs=1, learning_rate=0.01, tune_outside=True)
-    dev = tmp_path / "data" / "dev.conll"
-    bias = float(tuned.model.outside_bias)
-    assert json.loads((tuned.folder / "metrics.json").read_text())["valid"]["outside_bias"] == bias
-    scores = {}
-    for tried in BIASES:
-        plain.model.outside_bias.fill_(tried)
-        scores[tried] = plain.evaluate(dev)["span_f1"]
-    assert tuned.evaluate(dev)["span_f1"] == max(scores.values()) == scores[bias]
 
 
 def test_broken_tags_repaired(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from recurra.errors import ConfigError, FolderError
 from recurra.tasks import TASKS, find_task
 from recurra.tasks.lm import LMConfig
 from recurra.tasks.lm.run import LanguageModelRun
-from recurra.tasks.seeds import train_seeds
+from recurra.tasks.seeds import SeveralSeeds
 from recurra.training import Finished, Repeated, Stopped
 from recurra.training.interruption import Interruption
 
@@ -37,7 +37,7 @@ def test_an_unknown_task_names_the_nearest() -> None:
 
 def test_seeds_give_mean_and_deviation(corpus: Path, tmp_path: Path) -> None:
     config = LMConfig.make(data=corpus, output_dir=tmp_path / "runs", seed=5, **OPTIONS)
-    events = list(train_seeds("lm", config, 3))
+    events = list(SeveralSeeds("lm", config, 3).events())
     single = [event.metrics["test"]["nats_per_character"] for event in events if isinstance(event, Finished)]
     last = events[-1]
     assert isinstance(last, Repeated)
@@ -50,13 +50,13 @@ def test_seeds_give_mean_and_deviation(corpus: Path, tmp_path: Path) -> None:
     alone = recurra.train("lm", corpus, output_dir=tmp_path / "alone", seed=6, on_event=lambda _: None, **OPTIONS)
     assert alone.evaluate()["nats_per_character"] == single[1]
     with pytest.raises(FolderError, match=r"seed-5: exists; "):
-        list(train_seeds("lm", config, 3))
+        list(SeveralSeeds("lm", config, 3).events())
 
 
 def test_a_signal_ends_all_seeds(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = LMConfig.make(data=corpus, output_dir=tmp_path / "runs", **OPTIONS)
     monkeypatch.setattr("recurra.training.loop.Interruption", Interrupted)
-    events = list(train_seeds("lm", config, 3))
+    events = list(SeveralSeeds("lm", config, 3).events())
     assert [event.interrupted for event in events if isinstance(event, Stopped)] == [True]
     assert isinstance(events[-1], Finished)
     assert not (tmp_path / "runs" / "seed-2").exists()

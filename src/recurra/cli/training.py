@@ -112,10 +112,10 @@ def _train(task: Task, options: Config, seeds: int | None, *, as_json: bool) -> 
         training = tasks.start(task.name, options)
         _show(training.events(), training.measure, as_json=as_json)
         return f"options: {training.folder.path / 'config.yaml'}\n"
-    from recurra.tasks.seeds import train_seeds
-    from recurra.tasks.training import Measure
+    from recurra.tasks.seeds import SeveralSeeds
 
-    _show(train_seeds(task.name, options, seeds), Measure(options.unit_name), as_json=as_json)
+    several = SeveralSeeds(task.name, options, seeds)
+    _show(several.events(), several.measure, as_json=as_json)
     return ""
 
 

@@ -26,12 +26,7 @@ class Tagger(nn.Module):
         tags: C, how many tags.
         dropout: probability, on the features and on the stack's output (the stack has its own between layers).
         crf: a linear-chain CRF over the tags; None for a softmax at each step.
-        outside: the number of the tag that is of no span, where there is one.
         drop_input: whether `dropout` is for the features too: not where they are few and measured, as those of signals.
-
-    Attributes:
-        outside_bias: what is taken from the emissions of `outside` when tagging, not in the loss: the higher, the more
-            spans are found. A buffer, 0 at the beginning.
 
     Shapes: features [T, B, E] -> hidden [T, B, F] -> emissions [T, B, C].
     """
@@ -44,16 +39,12 @@ class Tagger(nn.Module):
         *,
         dropout: float = 0.0,
         crf: LinearChainCRF | None = None,
-        outside: int | None = None,
         drop_input: bool = True,
     ) -> None:
         super().__init__()
         self.encoder, self.stack, self.crf, self.drop_input = encoder, stack, crf, drop_input
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(stack.output_size, tags, dtype=next(stack.parameters()).dtype)
-        self.outside = outside
-        self.outside_bias: Tensor
-        self.register_buffer("outside_bias", None if outside is None else torch.zeros(()))
 
     def hidden(self, batch: Any) -> Tensor:
         """What the output layer reads, [T, B, F], dropped out while training."""
@@ -84,13 +75,11 @@ class Tagger(nn.Module):
 
     def best(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """The likeliest tags [T, B], of whole sequences with a CRF; those of padding have no meaning."""
-        weighed = self._weighed(emissions)
-        return weighed.argmax(-1) if self.crf is None else self.crf.decode(weighed, lengths).tags[0].clamp(min=0)
+        return emissions.argmax(-1) if self.crf is None else self.crf.decode(emissions, lengths).tags[0].clamp(min=0)
 
     def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """The probability of each tag at each step, [T, B, C]."""
-        weighed = self._weighed(emissions)
-        return weighed.softmax(-1) if self.crf is None else self.crf.marginals(weighed, lengths)
+        return emissions.softmax(-1) if self.crf is None else self.crf.marginals(emissions, lengths)
 
     @torch.no_grad()
     def k_best(self, emissions: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -101,14 +90,5 @@ class Tagger(nn.Module):
         crf = self.crf
         if crf is None:
             crf = LinearChainCRF(emissions.shape[-1]).to(emissions.device, emissions.dtype)
-        weighed = self._weighed(emissions)
-        paths = crf.decode(weighed, lengths, k)
-        return paths.tags, paths.scores - crf.partition(weighed, lengths)
-
-    def _weighed(self, emissions: Tensor) -> Tensor:
-        """Emissions as they count in tagging."""
-        if self.outside is None:
-            return emissions
-        bias = torch.zeros_like(emissions[0, 0])
-        bias[self.outside] = self.outside_bias
-        return emissions - bias
+        paths = crf.decode(emissions, lengths, k)
+        return paths.tags, paths.scores - crf.partition(emissions, lengths)

@@ -9,35 +9,53 @@ from pathlib import Path
 from typing import Any
 
 from recurra.tasks import start
-from recurra.tasks.training import Results, settle_paths
+from recurra.tasks.training import Measure, Results, Training, settle_paths
 from recurra.training import Event, Finished, Repeated, Stopped
 from recurra.training.durable import write_text
 
 SUMMARY = "seeds.json"
 
 
-def train_seeds(task: str, config: Any, count: int) -> Iterator[Event]:
-    """Train `count` times, with the config's seed and those after it, each in a folder of its own in the output folder.
-
-    The last event, and `seeds.json` beside the folders, has mean and standard deviation of every metric. A signal ends
-    the training that runs and those that would follow; there is no summary then.
+class SeveralSeeds:
+    """The same training `count` times, with the config's seed and those after it, each in a folder of its own in the
+    output folder. The first is prepared at once.
 
     Raises: any RecurraError.
     """
-    folder = settle_paths(config).output_dir
-    seeds = [config.seed + place for place in range(count)]
-    results: list[Results] = []
-    for seed in seeds:
-        one = config.model_copy(update={"seed": seed, "output_dir": folder / f"seed-{seed}"})
-        interrupted = False
-        for event in start(task, one).events():
-            yield event
-            if isinstance(event, Finished):
-                results.append(event.metrics)
-            interrupted |= isinstance(event, Stopped) and event.interrupted
-        if interrupted:
-            return
-    yield summarise_seeds(seeds, results, folder)
+
+    def __init__(self, task: str, config: Any, count: int) -> None:
+        self.task, self.config = task, config
+        self.folder = settle_paths(config).output_dir
+        self.seeds = [config.seed + place for place in range(count)]
+        self._first = self._start(self.seeds[0])
+
+    @property
+    def measure(self) -> Measure:
+        """What the loss is."""
+        return self._first.measure
+
+    def events(self) -> Iterator[Event]:
+        """Those of each training.
+
+        The last event, and `seeds.json` beside the folders, has mean and standard deviation of every metric. A signal
+        ends the training that runs and those that would follow; there is no summary then.
+        """
+        results: list[Results] = []
+        for seed in self.seeds:
+            training = self._first if seed == self.seeds[0] else self._start(seed)
+            interrupted = False
+            for event in training.events():
+                yield event
+                if isinstance(event, Finished):
+                    results.append(event.metrics)
+                interrupted |= isinstance(event, Stopped) and event.interrupted
+            if interrupted:
+                return
+        yield summarise_seeds(self.seeds, results, self.folder)
+
+    def _start(self, seed: int) -> Training[Any, Any, Any]:
+        place = self.folder / f"seed-{seed}"
+        return start(self.task, self.config.model_copy(update={"seed": seed, "output_dir": place}))
 
 
 def summarise_seeds(seeds: Sequence[int], results: Sequence[Results], folder: Path) -> Repeated:

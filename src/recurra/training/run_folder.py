@@ -33,6 +33,7 @@ FITTED = (
     "input.safetensors",
     "labels.json",
     "tags.json",
+    "targets.json",
     "forecast.json",
     "forecast.npz",
 )

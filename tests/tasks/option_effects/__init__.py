@@ -7,6 +7,7 @@ A module for each task has
     QUICK: what takes most of the time and is not looked at, by its name, with what stands in for it.
     EFFECTS: what a training has beside SMALL, and the option that must change it.
     NEEDED: the same, where without the option the data are refused.
+    USELESS: the same, where the option would have no effect, and is refused.
     PREDICTIONS: options of a training, the file that `recurra predict` reads, its other options, and the option that
         must change what it writes; EVALUATIONS: the same of `recurra evaluate`, the file None for the test data.
     ELSEWHERE: options that are tested with the files that they name.

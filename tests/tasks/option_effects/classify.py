@@ -123,6 +123,21 @@ NEEDED: Effects = [
     ({"data": "semicolons.csv"}, {"separator": ";"}),
     ({**LONG, "series_id": None}, {"series_id": "name"}),
 ]
+USELESS: Effects = [
+    ({"valid": "more.csv"}, {"test_frac": 0.3}),
+    ({"valid": "more.csv"}, {"test_count": 3}),
+    ({"test": "more.csv"}, {"test_frac": 0.3}),
+    ({"data": "folder"}, {"valid_frac": 0.3}),
+    ({"format": "csv"}, {"phrases": True}),
+    *across([{}], {"fill": "zero"}, {"jitter": 0.1}, {"differences": True}, {"label_column": "last"}),
+    *across([SIGNALS], {"unit": "char"}, {"text": "2"}, {"label": "2"}, {"channels": 2}, {"word_dropout": 0.1}),
+    *across([SIGNALS], {"ngrams": 1}, {"label_separator": ":"}, {"multilabel_separator": ";"}, {"embedding_dim": 4}),
+    *across([NGRAMS], {"hidden_size": 4}, {"dropout": 0.1}, {"epochs": 3}, {"pooling": "max"}, {"unit": "char"}),
+    *across([NGRAMS], {"metric": "loss"}, {"label_smoothing": 0.1}, {"max_length": 3}, {"bidirectional": False}),
+    *across([{"unit": "byte"}], {"min_count": 2}, {"vocabulary_size": 99}, {"split": "space"}, {"number_token": True}),
+    *across([TOPICS], {"class_weights": ["food=2"]}, {"label_smoothing": 0.1}),
+    *across([{}], {"ngrams": 1}, {"char_ngrams": 3}),
+]
 PREDICTIONS: list[Any] = [
     ({}, "reviews.txt", {}, {"input_format": "label-first"}),
     ({}, "others.csv", {}, {"text": "body"}),
@@ -148,6 +163,9 @@ def write() -> None:
     ]
     _table("reviews.csv", [["label", "text"], *found])
     _table("more.csv", [["label", "text"], *reviews(10, seed=3)])
+    Path("folder").mkdir()
+    for part in ("train", "valid"):
+        _table(f"folder/{part}.csv", [["label", "text"], *reviews(10)])
     others = [(("middling", label)[n % 3 > 0], text, text[::-1], ("red", "blue")[n % 2], f"{label}:{n % 2}")
               for n, (label, text) in enumerate(found)]  # fmt: skip
     _table("others.csv", [["label", "text", "body", "colour", "fine"], *others])

@@ -90,6 +90,16 @@ NEEDED: Effects = [
     ({"data": "short.csv"}, {"drop_short": True}),
 ]
 ROWS = {"data": "rows.csv", "layout": "rows"}
+USELESS: Effects = [
+    ({"valid": "later.csv"}, {"test_frac": 0.3}),
+    ({"test": "later.csv"}, {"test_frac": 0.3}),
+    ({"split_rows": [80, 20, 20]}, {"valid_frac": 0.2}),
+    *across([{}], {"linear": True, **RECURRENT}, {"loss": "mae"}, {"samples": 7}),
+    (POINT, {"decoder_training": "teacher"}),
+    ({**RECURRENT, **POINT, "decoder_training": "teacher"}, {"samples": 7}),
+    (POINT, {"quantiles": [0.2, 0.5, 0.8]}),
+    *across([{"data": "rows.csv", "layout": "rows"}], {"time": "ds"}, {"frequency": "h"}, {"calendar": ["hour"]}),
+]
 PREDICTIONS: list[Any] = [
     *[(kind, "hours.csv", {}, {"horizon": 5}) for kind in ({}, RECURRENT, TEACHER)],
     *[(kind, "hours.csv", {}, {"horizon": 2}) for kind in ({}, RECURRENT, TEACHER)],

@@ -60,6 +60,11 @@ EFFECTS: Effects = [
     ({}, {"log_every": 3}),
 ]
 NEEDED: Effects = []
+USELESS: Effects = [
+    ({"valid": "story.txt"}, {"test_frac": 0.3}),
+    ({"unit": "char"}, {"lowercase": True}),
+    (SENTENCES, {"bptt": 9}),
+]
 PREDICTIONS: list[Any] = []
 EVALUATIONS = [({}, None, {}, {"weights": "bf16"}), ({}, None, {}, {"weights": "int8"})]
 ELSEWHERE = {"data", "valid", "test", "init_from", "output_dir", "overwrite"}

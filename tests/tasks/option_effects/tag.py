@@ -70,6 +70,15 @@ EFFECTS: Effects = [
     (SOFTMAX, {"tune_outside": True}),
 ]
 NEEDED: Effects = [({"data": "broken.conll"}, {"repair": True})]
+USELESS: Effects = [
+    ({"valid": "more.conll"}, {"test_frac": 0.3}),
+    ({"test": "more.conll"}, {"test_frac": 0.3}),
+    ({**NUMBERS, "valid": "more.npz"}, {"test_frac": 0.3}),
+    *across([{}], {"fill": "zero"}, {"jitter": 0.1}, {"differences": True}),
+    *across([NUMBERS], {"column": 2}, {"lowercase": True}, {"affixes": [2]}, {"output_layer": "crf"}),
+    *across([{"column": 2}], {"scheme": "bioes"}, {"repair": True}, {"tune_outside": True}),
+    ({"char_size": None, "char_features": "none"}, {"char_size": 6}),
+]
 PREDICTIONS: list[Any] = [
     ({}, "more.conll", {}, {"input_format": "text"}),
     ({}, "words.txt", {}, {"input_format": "conll"}),

@@ -127,6 +127,7 @@ class ForecasterOptions(Config):
                 "samples": ("decoder_training", ("teacher",)),
             },
         )
+        check_needs(self, {"samples": ("distribution", ("gaussian",))})
         return self
 
 
@@ -166,6 +167,8 @@ class ForecastConfig(SeriesOptions, SplitOptions, ForecasterOptions, DataOptions
             fraction = f"{name}_frac"
             if split and getattr(self, fraction) != type(self).model_fields[fraction].default:
                 raise ConfigError(f"{fraction} has no effect with {split}; leave one of them out")
+        if self.valid is not None and self.test_frac not in (0, type(self).model_fields["test_frac"].default):
+            raise ConfigError(f"test_frac has no effect with valid={self.valid}: no test is cut then; leave it out")
         if self.split_rows is None and self.split_dates is None and self.valid is None and self.valid_frac == 0:
             raise ConfigError("valid_frac=0: training needs steps to choose the best model on; give some")
         if self.calendar and self.layout == "rows":

@@ -97,7 +97,7 @@ def learn_tags(text: TaggedText, config: Any) -> tuple[list[str], str | None, st
         raise DataError(f"{text.path}: expected at least 2 different tags, got only {used[0]!r}; give another --column")
     source = recognise(text.tags, text.lengths)
     if source is None:
-        for name in ("scheme", "repair", "tune_outside"):
+        for name in ("scheme", "repair"):
             if getattr(config, name):
                 raise ConfigError(
                     f"{name} has no effect: {text.path} has no tags of spans such as B-PER but {', '.join(used[:4])}; "

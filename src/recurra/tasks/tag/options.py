@@ -79,9 +79,6 @@ class ValidationOptions(Config):
         None,
         description="What decides which model is best; unset: span_f1 for tags of spans, mse for numbers, accuracy.",
     )
-    tune_outside: bool = Field(
-        False, description="Of spans: choose by span_f1 on validation how readily a word is taken to be outside of any."
-    )
 
 
 class TagPrediction(Config):

@@ -12,7 +12,6 @@ from recurra.data import Examples, has_examples
 from recurra.data.tag_schemes import SCHEMES, transitions
 from recurra.errors import ConfigError, DataError
 from recurra.layers.crf import LinearChainCRF
-from recurra.metrics.spans import OUTSIDE
 from recurra.models.tagger import Tagger
 from recurra.tasks.network import recurrent_stack
 from recurra.tasks.run import PREDICTION_ROWS, Run
@@ -47,7 +46,6 @@ class TagRun(Run[TagConfig, Fitted, Tagger]):
             model = Tagger(
                 encoder, stack, len(fitted.tags), dropout=config.dropout, drop_input=fitted.input.kind == "words",
                 crf=_crf(config, fitted) if output == "crf" else None,
-                outside=None if fitted.scheme is None else fitted.tags.index(OUTSIDE),
             )  # fmt: skip
         return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,6 @@ from recurra.tasks.tag.data import TAG, Fitted
 PADDING = {TAG: IGNORED}
 """What stands for the tag behind a sentence's end."""
 
-BIASES = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
-"""What `tune_outside` tries, in nats."""
-
 
 @dataclass(frozen=True)
 class Tagged:
@@ -35,28 +32,14 @@ class Tagged:
     nats: float
 
 
-Emitted = tuple[TensorBatch, Tensor]
-"""A batch and its emissions [T, B, C]."""
-
-
+@torch.no_grad()
 def tag_examples(model: Tagger, examples: Examples, batch_size: int, *, confidence: bool = False) -> Tagged:
     """The likeliest tags, in the order of the examples."""
-    return _tag(model, examples, emit(model, examples, batch_size), confidence)
-
-
-@torch.no_grad()
-def emit(model: Tagger, examples: Examples, batch_size: int) -> Iterator[Emitted]:
-    """Emissions of all examples, longest first."""
-    for batch in each_batch(examples, batch_size, model.output.weight.device, PADDING):
-        yield batch, model(batch)
-
-
-@torch.no_grad()
-def _tag(model: Tagger, examples: Examples, emitted: Iterable[Emitted], confidence: bool = False) -> Tagged:
     tags = np.zeros(int(examples.lengths.sum()), np.int64)
     sure = np.zeros(len(tags), np.float32) if confidence else None
     nats = 0.0
-    for batch, emissions in emitted:
+    for batch in each_batch(examples, batch_size, model.output.weight.device, PADDING):
+        emissions = model(batch)
         best = model.best(emissions, batch.lengths)  # [T, B]
         tokens = _tokens(examples, batch)
         real = _real(best, batch.lengths)
@@ -69,26 +52,12 @@ def _tag(model: Tagger, examples: Examples, emitted: Iterable[Emitted], confiden
     return Tagged(tags, sure, nats)
 
 
-def tune_outside(model: Tagger, fitted: Fitted, examples: Examples, batch_size: int) -> dict[str, float]:
-    """Give the model the `outside_bias` that finds the spans of some examples best; what `measure` says with it.
-
-    The likeliest tags are not those of the best F1: where spans are rare and hard, they are too few.
-    """
-    emitted = list(emit(model, examples, batch_size))
-    measured = {}
-    for bias in BIASES:
-        model.outside_bias.fill_(bias)
-        measured[bias] = measure(fitted, examples, _tag(model, examples, emitted))
-    best = max(BIASES, key=lambda bias: measured[bias]["span_f1"])
-    model.outside_bias.fill_(best)
-    return {**measured[best], "outside_bias": best}
-
-
+@torch.no_grad()
 def k_best(model: Tagger, examples: Examples, batch_size: int, k: int) -> list[list[tuple[np.ndarray, float]]]:
     """For each example the likeliest sequences of tags, at most k of them, with their probabilities."""
     found: list[list[tuple[np.ndarray, float]]] = [[] for _ in range(len(examples))]
-    for batch, emissions in emit(model, examples, batch_size):
-        paths, log_probs = model.k_best(emissions, batch.lengths, k)  # [K, T, B], [K, B]
+    for batch in each_batch(examples, batch_size, model.output.weight.device, PADDING):
+        paths, log_probs = model.k_best(model(batch), batch.lengths, k)  # [K, T, B], [K, B]
         for column, (place, length) in enumerate(zip(batch.places, batch.lengths.tolist(), strict=True)):
             for path, log_prob in zip(paths[:, :length, column].tolist(), log_probs[:, column].tolist(), strict=True):
                 if log_prob > -np.inf:

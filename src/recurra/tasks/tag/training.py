@@ -19,7 +19,7 @@ from recurra.tasks.tag.data import TAG, Fitted, faults, learn_tags, prepare, rea
 from recurra.tasks.tag.options import TagConfig
 from recurra.tasks.tag.report import write_report
 from recurra.tasks.tag.run import TagRun
-from recurra.tasks.tag.tagging import PADDING, measure, tag_examples, tune_outside
+from recurra.tasks.tag.tagging import PADDING, measure, tag_examples
 from recurra.tasks.training import DATA, Problem, Results, Training
 from recurra.training import Job
 
@@ -106,10 +106,7 @@ class TagTraining(Training[TagConfig, Fitted, dict[str, Examples]]):
         return self.model.nats(batch, batch.steps[TAG].long()), int(batch.lengths.sum())
 
     def _measure(self, part: Examples) -> dict[str, float]:
-        if self.config.tune_outside:
-            metrics = tune_outside(self.model, self.fitted, part, PREDICTION_ROWS)
-        else:
-            metrics = measure(self.fitted, part, tag_examples(self.model, part, PREDICTION_ROWS))
+        metrics = measure(self.fitted, part, tag_examples(self.model, part, PREDICTION_ROWS))
         return {name: value for name, value in metrics.items() if name != "tokens"}
 
     def _sample(self) -> str | None:

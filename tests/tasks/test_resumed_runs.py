@@ -20,7 +20,7 @@ RUNS: list[tuple[str, Any, dict[str, Any]]] = [
     ("classify", classify, {**NOISE, "word_dropout": 0.2, "pooling": "attention"}),
     ("classify", classify, {**NOISE, **classify.TOPICS}),
     ("classify", classify, {**NOISE, **classify.GAPS, "jitter": 0.1, "scaling": 0.1, "label_smoothing": 0.1}),
-    ("tag", tag, {**NOISE, "output_layer": "crf", "word_dropout": 0.2, "tune_outside": True}),
+    ("tag", tag, {**NOISE, "output_layer": "crf", "word_dropout": 0.2}),
     ("tag", tag, {**NOISE, **tag.NUMBERS, "jitter": 0.1, "optimizer": "nt-asgd"}),
     ("forecast", forecast, {**NOISE, **forecast.GAPS, "windows_per_epoch": 30}),
     ("forecast", forecast, {**NOISE, **forecast.RECURRENT, "schedule": "cosine"}),

@@ -66,8 +66,6 @@ EFFECTS: Effects = [
     *[({}, {"monitor": name}) for name in ("accuracy", "nats_per_token")],
     (CLASSES, {"monitor": "nats_per_token"}),
     (NUMBERS, {"monitor": "rank_correlation"}),
-    ({}, {"tune_outside": True}),
-    (SOFTMAX, {"tune_outside": True}),
 ]
 NEEDED: Effects = [({"data": "broken.conll"}, {"repair": True})]
 USELESS: Effects = [
@@ -76,7 +74,7 @@ USELESS: Effects = [
     ({**NUMBERS, "valid": "more.npz"}, {"test_frac": 0.3}),
     *across([{}], {"fill": "zero"}, {"jitter": 0.1}, {"differences": True}),
     *across([NUMBERS], {"column": 2}, {"lowercase": True}, {"affixes": [2]}, {"output_layer": "crf"}),
-    *across([{"column": 2}], {"scheme": "bioes"}, {"repair": True}, {"tune_outside": True}),
+    *across([{"column": 2}], {"scheme": "bioes"}, {"repair": True}),
     ({"char_size": None, "char_features": "none"}, {"char_size": 6}),
 ]
 PREDICTIONS: list[Any] = [

@@ -11,7 +11,7 @@ from stories import SMALL
 
 import recurra
 from recurra.cli.main import main
-from recurra.errors import ConfigError, FolderError
+from recurra.errors import ConfigError, DataError, FolderError
 from recurra.tasks import TASKS, find_task
 from recurra.tasks.lm import LMConfig
 from recurra.tasks.lm.run import LanguageModelRun
@@ -96,3 +96,22 @@ def test_a_task_is_whole(task: str) -> None:
     assert training.run_type.options is kind.options
     assert not getattr(training, "__abstractmethods__", None)
     assert not getattr(training.run_type, "__abstractmethods__", None)
+
+
+def test_a_refused_training_leaves_no_folders(tmp_path: Path) -> None:
+    (tmp_path / "broken.txt").write_bytes(b"abc\xff" * 100)
+    with pytest.raises(DataError):
+        recurra.train("lm", tmp_path / "broken.txt", output_dir=tmp_path / "made" / "here" / "run", on_event=print)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("predict x --explian", "unknown option '--explian'; did you mean '--explain'?"),
+        ("predict x --bogus", "unknown option '--bogus'"),
+    ],
+)
+def test_a_wrong_flag_is_no_file(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"recurra: {expected}\n"

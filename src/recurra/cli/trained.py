@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from recurra.cli.flags import resolve, takes_options
 from recurra.cli.output import note, number, print_json, spaced, table, write
 from recurra.cli.plan import print_plans
-from recurra.config import LARGEST, Config, GenerationOptions, StackOptions
+from recurra.config import LARGEST, Config, GenerationOptions, StackOptions, nearest
 from recurra.errors import ConfigError, DataError, FolderError
 from recurra.tasks import TASKS
 from recurra.tasks.lm.options import LanguageModelOptions, LMConfig
@@ -80,6 +80,8 @@ def predict(
     **given: Any,
 ) -> None:
     """Labels, tags or forecasts for data, by a trained model."""
+    if file is not None and len(str(file)) > 1 and str(file).startswith("-"):
+        raise ConfigError(f"unknown option {str(file)!r}{nearest(str(file), prediction_flags())}")
     run = _loaded(folder, device, "write_predictions", "predict")
     task = TASKS[run.config.task]
     options = _own_options(run, task.prediction, given)
@@ -94,6 +96,12 @@ def predict(
     with output.open("x", encoding="utf-8", newline="") as target:
         target.write(first)
         target.writelines(pieces)
+
+
+def prediction_flags() -> list[str]:
+    """The flags that models of any task take when predicting."""
+    kinds = [task.prediction for task in TASKS.values() if task.prediction]
+    return ["--" + name.replace("_", "-") for kind in kinds for name in kind.model_fields]
 
 
 def _loaded(folder: Path, device: str | None, method: str, verb: str | None = None) -> Any:

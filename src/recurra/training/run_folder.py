@@ -77,6 +77,7 @@ class RunFolder:
         """
         path = Path(path)
         aside = path.absolute().with_name(f".{path.absolute().name}.writing")
+        missing = [parent for parent in aside.parents if not parent.exists()]
         try:
             check_free(path, overwrite)
             aside.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,9 @@ class RunFolder:
                     _move_in(aside, path)
                 finally:
                     shutil.rmtree(aside, ignore_errors=True)
+                    for parent in missing:  # those made here, if the run is not in them
+                        with suppress(OSError):
+                            parent.rmdir()
         except OSError as error:
             raise FolderError(
                 f"{path}: run folder cannot be made ({error.strerror or error}); give another --output-dir"

@@ -104,6 +104,7 @@ def test_conllu(column: str | None, tmp_path: Path) -> None:
 WORD = "1\ta\ta\tX\tX\t_\t0\troot\t_\t_\n"
 MALFORMED: list[tuple[str, str | bytes, str | None, str]] = [
     ("nothing", "", "-1", r"a.conll: expected words, one per line, got none; give a file of CoNLL columns"),
+    ("CR alone", "a\tO\rb\tO\r", "-1", r"a.conll:1: expected lines that end in LF or CRLF, got CR alone; .*"),
     ("white space", " \n\t\n\n", "-1", r"a.conll: expected words, one per line, got none; .*"),
     ("comments alone", "# x\n", "-1", r"a.conll: expected words, one per line, got none; .*"),
     ("ragged", "a\tO\n\nb\n", "-1", r"a.conll:3: expected 2 columns as in line 1, got 1: 'b'; mend the line"),

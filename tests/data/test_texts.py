@@ -91,21 +91,19 @@ def test_several_labels(tmp_path: Path, content: str, format: str, expected: lis
     assert [one.labels for one in found] == expected
 
 
-def test_labels_get_other_names_or_are_left_out(tmp_path: Path) -> None:
+def test_phrases_of_trees_count_once(tmp_path: Path) -> None:
     path = tmp_path / "a.trees"
     path.write_text("(3 (2 so) (4 good))\n(0 (2 so) (1 bad))\n(2 (2 so) (2 so))\n")
-    names = {"0": "bad", "1": "bad", "2": "", "3": "good", "4": "good"}
-    assert pairs(list(read_labelled(path, Layout("trees", label_map=names)))) == [
-        ("good", "so good"),
-        ("bad", "so bad"),
-    ]
-    phrases = pairs(list(read_labelled(path, Layout("trees", label_map=names, phrases=True))))
-    assert phrases == [("good", "good"), ("good", "so good"), ("bad", "bad"), ("bad", "so bad")]
+    assert pairs(list(read_labelled(path, Layout("trees")))) == [("3", "so good"), ("0", "so bad"), ("2", "so so")]
+    phrases = pairs(list(read_labelled(path, Layout("trees", phrases=True))))
+    assert phrases == [("2", "so"), ("4", "good"), ("3", "so good"), ("1", "bad"), ("0", "so bad"), ("2", "so so")]
 
 
 def test_numbers_and_truth_values_are_labels(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "x", "label": 1}\n{"text": "y", "label": true}\n')
-    assert [one.labels for one in read_labelled(tmp_path / "a.jsonl", Layout("jsonl"))] == [("1",), ("true",)]
+    values = ["1", "true", "1.0", "-3e0", "0.5", '"1.0"']
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "x", "label": {value}}}\n' for value in values))
+    found = [one.labels[0] for one in read_labelled(tmp_path / "a.jsonl", Layout("jsonl"))]
+    assert found == ["1", "true", "1", "-3", "0.5", "1.0"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +131,18 @@ def test_an_unknown_format(tmp_path: Path) -> None:
 MALFORMED = [
     ("csv", "txt,label\nx,a\n", Layout(), r":1: expected one column 'text' in the header, got 'txt', 'label'; .*"),
     ("csv", "a,b\nx,y\n", Layout(), r":1: expected one column 'text' in the header, got 'a', 'b'; give --text .*"),
-    ("csv", "text,text,label\n", Layout(), r":1: expected one column 'text' in the header, got 'text', 'text', .*"),
+    ("csv", "text,text,label\n", Layout(), r":1: expected one column 'text', got columns 1, 2; give --text 1 --header"),
+    ("csv", "text,label\n", Layout(text="label"), r":1: --text label and --label label are one column; give .*"),
+    ("csv", "x,a\n", Layout(text="2", label="-1"), r":1: --text 2 and --label -1 are one column; give another .*"),
+    ("csv", "text;label\nx, y;a\n", Layout(), r":1: expected one column .* got 'text;label'; give --separator ';'"),
+    ("csv", "text\tlabel\n", Layout(), r":1: expected one column 'text' .*, got .*; give --separator \$'\\t'"),
+    ("tsv", "text,label\n", Layout(), r":1: expected one column 'text' .*, got 'text,label'; give --separator ,"),
+    ("csv", "x;a\n", Layout(text="1", label="2"), r":1: expected a column 2 .*, got 1 columns; give --separator ';'"),
+    ("csv", "text,label\rx,a\r", Layout(), r":1: expected lines that end in LF or CRLF, got CR alone; convert .*"),
+    ("csv", 'text,label\r"x\ny",a\r', Layout(), r":1: expected lines that end in LF or CRLF, got CR alone; .*"),
+    ("jsonl", '{"text": "x"}\r{"text": "y"}\r', Layout(), r":1: expected lines that end in LF .*, got CR alone; .*"),
+    ("csv", "\0" * 1000 + ",label\n", Layout(), r":1: expected one column 'text' in .*, got '(\\x00){40}...', .*"),
+    ("jsonl", '{"text": ["x", ' + '"yy", ' * 99 + '"z"]}', Layout(label=None), r":1: expected text .{1,80}; .*"),
     ("csv", "text,label\nx,a,b\n", Layout(), r":2: expected 2 fields as in the first row, got 3; mend it"),
     ("csv", "text,label\nx\n", Layout(), r":2: expected 2 fields as in the first row, got 1; mend it"),
     ("csv", 'text,label\n"x,a\ny,b\n', Layout(), r":2: expected a row of CSV, got a broken one \(.*\); mend its .*"),
@@ -166,6 +175,32 @@ def test_malformed(tmp_path: Path, format: str, content: str, layout: Layout, me
     with pytest.raises(DataError) as error:
         list(read_labelled(path, Layout(**{**vars(layout), "format": format})))
     assert re.fullmatch(re.escape(str(path)) + message, str(error.value)), error.value
+
+
+@pytest.mark.parametrize("separator", ["ab", '"', "\n"])
+def test_separators_that_no_csv_has(tmp_path: Path, separator: str) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nx,a\n")
+    with pytest.raises(ConfigError, match=r"^separator: expected one character, .* format tsv takes any$"):
+        list(read_labelled(tmp_path / "a.csv", Layout("csv", separator=separator)))
+    (tmp_path / "a.tsv").write_text("text||label\nx|y||a\n")
+    assert pairs(list(read_labelled(tmp_path / "a.tsv", Layout("tsv", separator="||")))) == [("a", "x|y")]
+
+
+def test_text_and_label_under_one_key(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    with pytest.raises(ConfigError, match=r"^text and label: expected two keys, got 'text' for both; give another"):
+        list(read_labelled(tmp_path / "a.jsonl", Layout("jsonl", label="text")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    content = ("\ufeff" + CSV).encode(encoding)
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"at byte offset 0; .*, e.g. iconv -f utf-16 -t utf-8$"):
+        list(read_labelled(tmp_path / "a.csv", Layout("csv")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(DataError, match=r"^stdin: .*, e.g. iconv -f utf-16 -t utf-8$"):
+        list(read_labelled(Path("-"), Layout("csv")))
 
 
 def test_names_of_a_table_without_a_header(tmp_path: Path) -> None:
@@ -201,6 +236,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff")))
     with pytest.raises(DataError, match="stdin: expected UTF-8 text, got byte 0xff at byte offset 2; convert it"):
         list(read_labelled(Path("-"), Layout("lines", label=None)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text,label\nx,a,b\n")))
+    with pytest.raises(DataError, match=r"^stdin:2: expected 2 fields"):
+        list(read_labelled(Path("-"), Layout("csv")))
 
 
 def test_parts_of_a_folder(tmp_path: Path) -> None:

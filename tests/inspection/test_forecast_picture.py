@@ -31,3 +31,14 @@ def test_every_panel_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(FolderError, match="cannot be written"):
         draw_forecasts(tmp_path / "missing" / "f.png", [panel("x", [], np.arange(20))])
+
+
+def test_a_name_that_no_font_has(tmp_path: Path) -> None:
+    """No warning (which would be an error here), and the place of the series instead; $ is no mathematics."""
+    shown = [
+        panel(title, [], np.arange(20))._replace(place="series 7, target 1") for title in ("\U000f1234", "$x$ \\frac$")
+    ]
+    draw_forecasts(tmp_path / "f.svg", shown)
+    picture = (tmp_path / "f.svg").read_text(encoding="utf-8")
+    assert "<!-- series 7, target 1 (no font here has the letters of its name) -->" in picture
+    assert "<!-- $x$ \\frac$ -->" in picture

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,10 +125,19 @@ def test_predictions_of_words(spans: TagRun) -> None:
     ([[]], "predict: expected words, got an empty sentence or word; leave it out"),
     ([["a", ""]], "predict: expected words, got an empty sentence or word; leave it out"),
     (["a text"], "predict: expected a list of words, got 'a text'; split it"),
+    ([5], "predict: expected a list of words, got 5; split it"),
+    ([None], "predict: expected a list of words, got None; split it"),
+    ([["a"], ["b", 5]], "predict: expected words, got 5; give a list of str"),
 ])  # fmt: skip
 def test_what_cannot_be_predicted(sentences: Any, message: str, spans: TagRun) -> None:
     with pytest.raises((DataError, ConfigError), match=f"^{message}$"):
         spans.predict(sentences)
+
+
+@pytest.mark.parametrize("k_best", [0, -1, True])
+def test_too_few_sequences(k_best: int, spans: TagRun) -> None:
+    with pytest.raises(ConfigError, match=r"^k_best: must "):
+        spans.predict([["a"]], k_best=k_best)
 
 
 def test_raw_text_as_jsonl(spans: TagRun, tmp_path: Path, command: Callable[..., Any]) -> None:
@@ -171,6 +181,51 @@ def test_stdin(spans: TagRun, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [line.split("\t")[:2] for line in written.splitlines() if line] == [
             ["Anna", "B-PER"], ["Miller", "I-PER"], ["runs", "O"],
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "message"),
+    [
+        (b"", "text", "stdin: expected text, got no word; give a file with text"),
+        (b"", "conll", "stdin: expected words, one per line, got none; .*"),
+        (b"a b\nc\n", "conll", "stdin:2: expected 2 columns as in line 1, got 1: 'c'; mend the line"),
+        ("\ufeffa".encode("utf-16-le"), "conll", "stdin:1: expected UTF-8 text, .* iconv -f utf-16 -t utf-8"),
+    ],
+)
+def test_stdin_that_cannot_be_tagged(
+    content: bytes, form: str, message: str, spans: TagRun, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    code, out, err = command(f"predict {spans.folder} - --input-format {form}")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(f"recurra: {message}\n", err), err
+
+
+def test_no_such_data_and_no_such_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.conll").touch()
+    (tmp_path / "theirs").mkdir()
+    for words, message in (
+        ("t.conl", rf"{tmp_path}/t.conl: expected .*, got no such path; did you mean {tmp_path}/t.conll\?"),
+        ("--resume nofolder", "nofolder: expected a run folder, found nothing; give a folder that recurra made"),
+        ("--resume theirs", "theirs: expected a run folder, found a folder without config.yaml; .*"),
+    ):
+        code, out, err = command(f"train tag {words}")
+        assert (code, out) == (2, "")
+        assert re.fullmatch(f"recurra: {message}\n", err), err
+
+
+def test_a_refusal_imports_no_compiler(tmp_path: Path) -> None:
+    """Embeddings on device meta would import torch._dynamo, which takes seconds."""
+    (tmp_path / "t.conll").write_text("a O\n", encoding="utf-8")
+    code = (
+        "import sys; from recurra.cli.main import main; "
+        f"code = main(['train', 'tag', {str(tmp_path / 't.conll')!r}, '--output-dir', {str(tmp_path / 'run')!r}]); "
+        "sys.exit(1 if 'torch._dynamo' in sys.modules else code)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 2
 
 
 def test_predictions_are_in_the_scheme_of_the_data(tmp_path: Path) -> None:

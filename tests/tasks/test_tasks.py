@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from recurra.errors import ConfigError, DataError, FolderError
 from recurra.tasks import TASKS, find_task
 from recurra.tasks.lm import LMConfig
 from recurra.tasks.lm.run import LanguageModelRun
-from recurra.tasks.seeds import SeveralSeeds
+from recurra.tasks.seeds import SeveralSeeds, summarise_seeds
 from recurra.training import Finished, Repeated, Stopped
 from recurra.training.interruption import Interruption
 
@@ -51,6 +52,17 @@ def test_seeds_give_mean_and_deviation(corpus: Path, tmp_path: Path) -> None:
     assert alone.evaluate()["nats_per_character"] == single[1]
     with pytest.raises(FolderError, match=r"seed-5: exists; "):
         list(SeveralSeeds("lm", config, 3).events())
+
+
+def test_seeds_whose_metrics_are_not_finite(tmp_path: Path) -> None:
+    """No mean of them is known; the file is JSON for every reader, which Infinity and NaN are not."""
+    runs = [{"test": {"mae": 1.0, "mse": mse, "mase": float("nan")}} for mse in (2.0, float("inf"), -float("inf"))]
+    last = summarise_seeds([1, 2, 3], runs, tmp_path)
+    assert math.isnan(last.mean["test"]["mse"])
+    saved = json.loads((tmp_path / "seeds.json").read_text(), parse_constant=pytest.fail)
+    assert saved["mean"] == {"test": {"mae": 1.0, "mse": None, "mase": None}}
+    assert saved["deviation"] == {"test": {"mae": 0.0, "mse": None, "mase": None}}
+    assert [run["test"]["mse"] for run in saved["runs"]] == [2.0, None, None]
 
 
 def test_a_signal_ends_all_seeds(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from recurra.errors import CheckpointError, FolderError
 from recurra.training import (
+    Evaluated,
     Finished,
     RunFolder,
     Saved,
@@ -292,6 +293,18 @@ def test_weights_of_another_model(model: nn.Module, message: str) -> None:
 
 def contents(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_metrics_are_json_for_every_reader(tmp_path: Path) -> None:
+    """Infinity and NaN, which JSON has no numbers for, are null."""
+    folder = RunFolder.create(tmp_path / "run", {"config.yaml": "format_version: 1\n"})
+    folder.write_metrics({"valid": {"loss": float("inf"), "mae": 1.0}})
+    folder.add_metrics({"test": {"loss": np.float32("nan"), "windows": np.int64(3)}})
+    saved = json.loads((folder.path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert saved == {"valid": {"loss": None, "mae": 1.0}, "test": {"loss": None, "windows": 3}}
+    folder.record(Evaluated(5, 1, {"loss": float("nan"), "mae": 2.0}, float("inf"), False, None))
+    line = json.loads((folder.path / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
+    assert (line["metrics"], line["best"], line["step"]) == ({"loss": None, "mae": 2.0}, None, 5)
 
 
 NEW = {"config.yaml": "format_version: 1\nnew: 1\n", "README.md": "# New\n"}

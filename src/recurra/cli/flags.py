@@ -55,7 +55,7 @@ def _flag(name: str, having: Sequence[FieldInfo], group: Group) -> inspect.Param
         group=group,
         help=" / ".join(dict.fromkeys(field.description or "" for field in having)),
         show_default=default is not None and default is not False,
-        negative=None if annotation is bool else (),
+        negative=None if bool in (annotation, *get_args(annotation)) else (),
         consume_multiple=True if several else None,
     )
     return inspect.Parameter(

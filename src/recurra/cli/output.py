@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 
@@ -37,21 +35,9 @@ def number(value: float) -> str:
 
 def print_json(value: Any) -> None:
     """One line of JSON; what JSON has no number for, infinity and NaN, becomes null."""
-    print(json.dumps(_finite(value), ensure_ascii=False), flush=True)
+    from recurra.text.strict_json import to_json  # late: with it comes numpy
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _finite(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, Integral):  # numpy's integers are no int
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    return str(value)
+    print(to_json(value, ensure_ascii=False), flush=True)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -12,7 +12,9 @@ from recurra.config.base import (
     Config,
     Scalar,
     check_needs,
+    listed,
     nearest,
+    quoted,
     read_yaml,
 )
 from recurra.config.generation import GenerationOptions
@@ -33,6 +35,8 @@ __all__ = [
     "TextOptions",
     "TrainingOptions",
     "check_needs",
+    "listed",
     "nearest",
+    "quoted",
     "read_yaml",
 ]

@@ -21,6 +21,9 @@ LARGEST = 2**31 - 1
 WIDEST, DEEPEST = 2**20, 200
 """Units in a layer and layers in a network: beyond, counts of weights overflow and recursions run too deep."""
 
+LONGEST_NAME = 40
+"""Characters of a name that a message shows."""
+
 Scalar = bool | int | float | str
 
 
@@ -28,7 +31,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: `; did you mean 'gru'?`, or nothing if none is near."""
     known = list(known)
     close = [one for one in known if one.startswith(name)] or difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if name.strip("-") and close else ""
+    return f"; did you mean {quoted(close[0])}?" if name.strip("-") and close else ""
+
+
+def quoted(value: Any) -> str:
+    """A value from a user's file as a message shows it: text in quotes, cut where it is long.
+
+    >>> quoted("short"), quoted([1, 2])
+    ("'short'", '[1, 2]')
+    """
+    text = value if isinstance(value, str) else str(value)
+    text = text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "..."
+    return repr(text) if isinstance(value, str) else " ".join(text.split())
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """The first `most` names as a message shows them.
+
+    >>> listed("abc", 2)
+    "'a', 'b', ..."
+    """
+    names = list(names)
+    return ", ".join(map(quoted, names[:most])) + (", ..." if len(names) > most else "")
 
 
 class Config(BaseModel):

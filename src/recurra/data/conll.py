@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from recurra.config import nearest
+from recurra.data.texts.tables import LINE_ENDS, is_stdin, name_of, refuse
 from recurra.errors import ConfigError, DataError
-from recurra.text.files import reading
+from recurra.text.files import conversion, reading
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of CoNLL-U (universaldependencies.org/format)."""
@@ -115,7 +116,8 @@ class _Reader:
     """The state of reading one file."""
 
     def __init__(self, path: Path, column: str | None, word_column: str | None, tagged: bool) -> None:
-        self.path, self.asked, self.asked_word, self.tagged = path, column, word_column, tagged
+        self.source, self.path = path, Path(name_of(path))
+        self.asked, self.asked_word, self.tagged = column, word_column, tagged
         self.words, self.tags, self.lines, self.lengths = _Values(), _Values(), array("i"), array("q")
         self.width = self.word = self.tag = -1  # known from the first word's line on
         self.first_line = self.begun = 0
@@ -123,7 +125,7 @@ class _Reader:
         self.expected_id = 1
 
     def read(self) -> TaggedText:
-        for number, line in _numbered_lines(self.path):
+        for number, line in _numbered_lines(self.source):
             if not line or line.isspace():
                 self.end_sentence()
             else:
@@ -226,21 +228,24 @@ class _Reader:
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line, without its line end. Raises: DataError with the line that is not UTF-8."""
-    with nullcontext(sys.stdin.buffer) if str(path) == "-" else reading(path) as file:
+    with nullcontext(sys.stdin.buffer) if is_stdin(path) else reading(path) as file:
         raws: Iterable[bytes] = iter(lambda: file.readline(LONGEST_LINE), b"")
         for number, raw in enumerate(raws, 1):
             if len(raw) == LONGEST_LINE:
                 raise DataError(
-                    f"{path}:{number}: expected a word per line, got a line of {LONGEST_LINE} bytes or more"
+                    f"{name_of(path)}:{number}: expected a word per line, got a line of {LONGEST_LINE} bytes or more"
                 )
             try:
                 text = raw.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise DataError(
-                    f"{path}:{number}: expected UTF-8 text, got byte 0x{raw[error.start]:02x}; "
-                    "convert the file first, e.g. iconv -f latin1 -t utf-8"
+                    f"{name_of(path)}:{number}: expected UTF-8 text, got byte 0x{raw[error.start]:02x}; "
+                    f"convert the file first, e.g. {conversion(raw[error.start :])}"
                 ) from None
-            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+            text = (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+            if number == 1 and "\r" in text:
+                refuse(path, number, LINE_ENDS)
+            yield number, text
 
 
 def _count(columns: int) -> str:

@@ -9,14 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from recurra.errors import FolderError
+from recurra.inspection.letters import drawable, plain
 
 WIDTH, HEIGHT = 9.0, 2.4  # inches, of a panel
+LONGEST = 100  # characters of a title
 INK, MODEL = "#333333", "#1f6fb4"
 
 
 class Panel(NamedTuple):
     """A forecast to draw.
 
+    title: its name; place: what is written instead where no font here has the letters of the name;
     times: [T + n], datetime64 or numbers; values: [T + n], what came, NaN where nothing is known; point: [n];
     quantiles: [n, Q] at `levels`, or None.
     """
@@ -27,6 +30,7 @@ class Panel(NamedTuple):
     point: np.ndarray
     quantiles: np.ndarray | None
     levels: Sequence[float]
+    place: str = ""
 
 
 def draw_forecasts(path: Path, panels: Sequence[Panel]) -> None:
@@ -39,6 +43,10 @@ def draw_forecasts(path: Path, panels: Sequence[Panel]) -> None:
 
     figure = Figure(figsize=(WIDTH, HEIGHT * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    titles, fonts = drawable(
+        [plain(panel.title, LONGEST) for panel in panels],
+        [f"{panel.place} (no font here has the letters of its name)".lstrip() for panel in panels],
+    )
     for place, (axis, panel) in enumerate(zip(axes, panels, strict=True)):
         horizon = len(panel.point)
         ahead = panel.times[-horizon:]
@@ -50,7 +58,7 @@ def draw_forecasts(path: Path, panels: Sequence[Panel]) -> None:
             )  # fmt: skip
         axis.plot(panel.times, panel.values, color=INK, linewidth=1, label="series")
         axis.plot(ahead, panel.point, color=MODEL, linewidth=1.5, label="forecast")
-        axis.set_title(panel.title, fontsize=9)
+        axis.set_title(titles[place], fontsize=9, family=fonts)
         axis.tick_params(labelsize=7)
         if place == 0:
             axis.legend(fontsize=7, loc="upper left")

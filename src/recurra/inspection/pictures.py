@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from recurra.inspection.letters import drawable, plain
+
 NUMBERED = 30  # classes up to which a cell can hold its number
 NAMED = 100  # classes up to which every row can have its name
-LONGEST = 24  # characters of a name
 
 
 def confusion_picture(counts: np.ndarray, classes: Sequence[str], file: Path) -> None:
@@ -29,20 +30,17 @@ def confusion_picture(counts: np.ndarray, classes: Sequence[str], file: Path) ->
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class")
-    axes.set_xlabel("given class")
-    axes.set_ylabel("true class")
+    note = ""
     if size <= NAMED:
-        names = [_plain(name) for name in classes]
-        axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(size), names)
+        wanted = [plain(name) for name in classes]
+        names, fonts = drawable(wanted, [f"#{place}" for place in range(1, size + 1)])
+        note = "" if names == wanted else "\n(#n: class n; no font here has its letters)"
+        axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", family=fonts)
+        axes.set_yticks(range(size), names, family=fonts)
+    axes.set_xlabel("given class" + note)
+    axes.set_ylabel("true class")
     if size <= NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(file, dpi=120)
-
-
-def _plain(name: str) -> str:
-    """A name as matplotlib should write it: cut, and with $ for itself."""
-    cut = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-    return cut.replace("$", r"\$")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from recurra.tasks import start
 from recurra.tasks.training import Measure, Results, Training, settle_paths
+from recurra.text.strict_json import to_json
 from recurra.training import Event, Finished, Repeated, Stopped
 from recurra.training.durable import write_text
 
@@ -59,13 +60,23 @@ class SeveralSeeds:
 
 
 def summarise_seeds(seeds: Sequence[int], results: Sequence[Results], folder: Path) -> Repeated:
-    """Mean and sample standard deviation (0 of one run) of every metric of every part; also written to the folder."""
+    """Mean and sample standard deviation (0 of one run) of every metric of every part; also written to the folder.
+
+    Both are NaN, null in the file, for a metric that is infinite or NaN in some run.
+    """
     means: Results = {}
     deviations: Results = {}
     for part, metrics in results[0].items():
         values = {name: [result[part][name] for result in results] for name in metrics}
-        means[part] = {name: statistics.fmean(each) for name, each in values.items()}
-        deviations[part] = {name: statistics.stdev(each) if len(each) > 1 else 0.0 for name, each in values.items()}
+        summaries = {name: _mean_and_deviation(each) for name, each in values.items()}
+        means[part] = {name: mean for name, (mean, _) in summaries.items()}
+        deviations[part] = {name: deviation for name, (_, deviation) in summaries.items()}
     summary = {"seeds": list(seeds), "mean": means, "deviation": deviations, "runs": list(results)}
-    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    write_text(folder / SUMMARY, to_json(summary, indent=2) + "\n")
     return Repeated(means, deviations, tuple(seeds), folder)
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    if not all(map(math.isfinite, values)):
+        return math.nan, math.nan
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

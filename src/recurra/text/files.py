@@ -16,6 +16,7 @@ from typing import IO
 from recurra.errors import DataError
 
 CHUNK = 1 << 20  # bytes read at a time: large enough that Python's cost per chunk vanishes
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 LONGEST_LINE = 1 << 20  # characters in one sentence: bounds the memory taken by a file without line ends
 
 
@@ -84,11 +85,16 @@ def read_chunks(source: Path | Span) -> Iterator[str]:
             raise DataError(
                 f"{span.path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at "
                 f"byte offset {position - undecoded + error.start}; "
-                "convert the file first, e.g. iconv -f latin1 -t utf-8"
+                f"convert the file first, e.g. {conversion(error.object[error.start :])}"
             ) from None
         position += len(block)
         if text:
             yield text
+
+
+def conversion(found: bytes) -> str:
+    """The command that makes UTF-8 of a text in which these bytes were found in place of it."""
+    return f"iconv -f {'utf-16' if found.startswith(UTF16_MARKS) else 'latin1'} -t utf-8"
 
 
 def read_lines(source: Path | Span) -> Iterator[str]:

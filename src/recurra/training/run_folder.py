@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor
 
 from recurra.errors import FolderError
+from recurra.text.strict_json import to_json
 from recurra.training.durable import link, put_in_place, sync, write_text
 from recurra.training.events import Evaluated, Event, Step, describe, to_dict
 from recurra.training.tensor_files import write_weights
@@ -121,8 +122,8 @@ class RunFolder:
             write_text(self.path / name, text)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write or replace `metrics.json`."""
-        self.write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+        """Write or replace `metrics.json`; infinity and NaN become null."""
+        self.write_text(METRICS, to_json(metrics, indent=2) + "\n")
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Add to `metrics.json`, replacing what is there under the same names."""
@@ -150,7 +151,7 @@ class RunFolder:
         time = datetime.now().isoformat(sep=" ", timespec="seconds")
         self._append(LOG, "".join(f"{time}  {line}\n" for line in describe(event).splitlines()))
         if isinstance(event, Step | Evaluated):
-            self._append(CURVE, json.dumps(to_dict(event)) + "\n")
+            self._append(CURVE, to_json(to_dict(event)) + "\n")
 
     def curve_size(self) -> int:
         """Bytes of `metrics.jsonl`, all of them on the disk."""

@@ -33,6 +33,16 @@ FILES = [
     (LONG, HEAD + 'a,2020-01-01,"1,5"\n', "FILE:2: expected a number in column 'y', got '1,5'; decimals are .* point"),
     (LONG, HEAD + "a,2020-01-01,inf\n", "FILE:2: expected a number in column 'y', got 'inf'"),
     (LONG, HEAD + "a,2020-01-01,-1e999\n", "FILE:2: expected a number in column 'y', got '-1e999'"),
+    (LONG, HEAD + "a,2020-01-01,1\na,2020-01-02,1e39\n", "FILE:3: expected .* 'y', got '1e39'; .* up to 3.4e\\+38, .*"),
+    ({"past_covariates": "p"}, "ds,y,p\n1,1,-1e300\n", "FILE:2: expected a number in column 'p', got '-1e300'; .*"),
+    ({"known_covariates": "y"}, "ds,y\n1,1\n", "FILE:1: column 'y' is taken as target and as known_covariates; .*"),
+    ({"past_covariates": "y"}, "ds,y\n1,1\n", "FILE:1: column 'y' is taken as target and as past_covariates; .*"),
+    ({"known_covariates": "ds"}, "ds,y\n1,1\n", "FILE:1: column 'ds' is taken as time and as known_covariates; .*"),
+    ({"past_covariates": "unique_id"}, HEAD + "1,1,1\n", "FILE:1: column 'unique_id' is taken as series_id and as .*"),
+    ({"target": "all", "known_covariates": "y"}, "ds,y\n1,1\n", "FILE:1: expected columns besides .*, found ds, y; .*"),
+    ({"target": "ds"}, "ds,y\n1,1\n", "FILE:1: column 'ds' is taken as time and as target; name another .*"),
+    ({"series_columns": "ds,y"}, "ds,y\n1,1\n", "FILE:1: column 'ds' is taken as time and as series_columns; .*"),
+    ({"series_id": "ds"}, "ds,y\n1,1\n", "FILE:1: column 'ds' is taken as time and as series_id; name another .*"),
     (
         LONG,
         HEAD + "a,2020-01-01,1\na,2020-01-02,NaN\na,2020-01-03,\n",
@@ -89,6 +99,7 @@ FILES = [
     (ROWS, "id,v1,v2\n", "FILE: expected a row per series, got none; give a file with values"),
     (ROWS, "id,v1,v2\nx,,\n", "FILE:2: expected values after the id 'x', got none; remove the row"),
     (ROWS, "id,v1,v2\nx,1,2\nx,3\n", "FILE:3: series 'x' stands already in line 2; keep one row"),
+    (ROWS, "id,v1,v2\nx,1,1e39\n", "FILE:2: expected a number in column 'number 3', got '1e39'; networks hold .*"),
     (ROWS, "id,v1,v2\nx,1,z\n", "FILE:2: expected a number in column 'number 3', got 'z'"),
     (ROWS, "id,v1,v2,v3\nx,1,,3\n", "FILE:2: expected a number in cell 3, got a missing value; give .*"),
     (LONG, "ds,y\n1,\"2\n", "FILE:2: not a table .*|FILE:2: expected .*"),
@@ -183,6 +194,46 @@ def test_files_of_another_kind_than_the_training_data(
     with pytest.raises(RecurraError) as caught:
         read_series(path, SeriesOptions(), Clock(Frequency.parse("h"), zone))
     assert re.fullmatch(message.replace("FILE", re.escape(str(path))), str(caught.value)), str(caught.value)
+
+
+DAYS = [f"2020-01-{day:02}" for day in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "stamps", "message"),
+    [
+        ("h", DAYS, "FILE:2: expected a row every 1h as in the training data, got 1d; resample the file"),
+        ("d", ["2020-01", "2020-02", "2020-03", "2020-04"], "FILE:2: expected a row every 1d .*, got 1mo; .*"),
+        ("mo", ["2020Q1", "2020Q2", "2020Q3", "2020Q4"], "FILE:2: expected a row every 1mo .*, got 1q; .*"),
+        ("b", ["2020-01-03", "2020-01-10", "2020-01-17"], "FILE:2: expected a row every 1b .*, got 1w; .*"),
+        ("row", ["0", "10", "20", "30"], "FILE:2: expected a row every 1row .*, got 10row; .*"),
+    ],
+)
+def test_files_in_coarser_steps_than_the_training_data(
+    tmp_path: Path, frequency: str, stamps: list[str], message: str
+) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("ds,y\n" + "".join(f"{stamp},1\n" for stamp in stamps))
+    with pytest.raises(RecurraError) as caught:
+        read_series(path, SeriesOptions(), Clock(Frequency.parse(frequency)))
+    assert re.fullmatch(message.replace("FILE", re.escape(str(path))), str(caught.value)), str(caught.value)
+
+
+def test_gaps_are_no_coarser_steps(tmp_path: Path) -> None:
+    """Business days that look like days, days over a weekend, one gap alone, and what the training data was too."""
+    path, options = tmp_path / "s.csv", SeriesOptions.make(frequency="h")
+
+    def steps(stamps: list[str], clock: Clock | None) -> int:
+        path.write_text("ds,y\n" + "".join(f"{stamp},1\n" for stamp in stamps))
+        return len(read_series(path, options if clock is None else SeriesOptions(), clock).values)
+
+    assert steps(DAYS[:2], Clock(Frequency.parse("b"))) == 2
+    assert steps(["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"], Clock(Frequency.parse("d"))) == 6
+    assert steps(["2020-01-01", "2020-01-04"], Clock(Frequency.parse("d"))) == 4
+    assert steps(DAYS, None) == 7 * 24 + 1  # --frequency h was asked for
+    daily = read_series(path, options)
+    assert daily.clock.usual == 24
+    assert steps(DAYS, Clock.from_dict(daily.clock.to_dict())) == 7 * 24 + 1
 
 
 WHOLE = [

@@ -50,6 +50,12 @@ def test_neither_batch_nor_order_matters(classifier: ClassifyRun) -> None:
     assert [one.text for one in classifier.predict(texts[::-1])] == texts[::-1]
 
 
+@pytest.mark.parametrize("given", [None, 5, b"text"])
+def test_what_is_no_text(classifier: ClassifyRun, given: Any) -> None:
+    with pytest.raises(DataError, match=f"^text 2: expected text, got {given}; give a list of str$"):
+        classifier.predict(["a film", given])
+
+
 def test_saved_and_loaded(classifier: ClassifyRun) -> None:
     again = recurra.load(classifier.folder)
     texts = ["not a great film", "", "über 😀 unknown"]

@@ -161,7 +161,16 @@ REFUSED = [
     ("train classify good.csv --valid-count 30 --test-count 30", r".*good.csv: expected more than 60 examples .*"),
     ("train classify good.csv --valid-count 3 --valid-frac 0.2", r"valid_count has no effect with valid_frac; .*"),
     ("train classify good.csv --valid good.csv --test-count 3", r"test_count has no effect: nothing is cut .*"),
-    ("train classify good.csv --class-weights good=2", r"class_weights: no class 'good'"),
+    ("train classify good.csv --class-weights good=2", r"class_weights: no class 'good'; .* 'negative', 'positive'"),
+    ("train classify good.csv --label-map good=x", r"label_map: no label 'good'; .* 'negative', 'positive'"),
+    ("check classify good.csv --label-map good=x", r"label_map: no label 'good'; .* 'negative', 'positive'"),
+    ("train classify many.csv --label-map x=y", r"label_map: no label 'x'; expected some of ('\d+', ){8}..."),
+    ("train classify good.csv --test other.csv --label-map mixt=", r"label_map: .*; did you mean 'mixed'\?"),
+    ("train classify good.csv --text label", r".*good.csv:1: --text label and --label label are one column; .*"),
+    ("train classify good.csv --separator ab", r"separator: expected one character, .*, got 'ab'; format tsv .*"),
+    ("check classify good.csv --separator ab", r"separator: expected one character, .*, got 'ab'; format tsv .*"),
+    ("train classify good.csv --multilabel-separator x", r"multilabel_separator has no effect without multilabel; .*"),
+    ("train classify long.csv", r".*long.csv:1: expected one column 'text' .{1,300}"),
     ("train classify good.csv --class-weights positive=x", r"class_weights: expected `balanced`, or name=weight .*"),
     ("train classify good.csv --multilabel --label-smoothing 0.1", r"label_smoothing has no effect with multilabel.*"),
     ("train classify good.csv --model ngram", r"embedding_dim has no effect with model=ngram, .*"),
@@ -197,14 +206,60 @@ def test_bad_input(command: Callable[..., Result], place: Path, words: str, mess
         "several.txt": b"__label__a __label__b x\n",
         "classes/a/1.txt": b"x",
         "classes/stray.txt": b"x",
+        "many.csv": b"text,label\n" + b"".join(b"x,%d\n" % n for n in range(30)),
+        "long.csv": b"\0" * 1000 + b",label\nx,a\n",
     }
     for name, content in files.items():
         (place / name).parent.mkdir(exist_ok=True, parents=True)
         (place / name).write_bytes(content)
-    result = command(f"{words} {SMALL} --output-dir run")
+    output = "" if words.startswith("check") else "--output-dir run"
+    result = command(f"{words} {SMALL} {output}")
     assert result.code == 2, result
     assert re.fullmatch(f"recurra: {message}\n", result.err), result.err
     assert not (place / "run").exists()
+
+
+def test_labels_get_other_names_or_are_left_out(command: Callable[..., Result], place: Path) -> None:
+    rows = [(label, text) for text in ("so good", "so bad") for label in "012345"] * 4
+    write_csv(place / "stars.csv", rows)
+    names = "--label-map 0=bad 1=bad 2= 3=good 4=good"
+    result = command(f"train classify stars.csv {names} {SMALL} --output-dir run")
+    assert result.code == 0, result.err
+    assert re.search(r"classes +3: bad \d+, good \d+, 5 \d+|classes +3: 5 \d+, bad \d+, good \d+", result.out)
+    facts = [int(number) for number in re.findall(r"(?:train|valid|test) +(\d+) examples", result.out)]
+    assert sum(facts) == 40
+    result = command("evaluate run stars.csv --json")
+    assert json.loads(result.out)["examples"] == 40
+
+
+def test_classes_with_the_names_of_other_columns(command: Callable[..., Result], place: Path) -> None:
+    write_csv(place / "odd.csv", [(label, f"a {label} text") for label in ("label", "probability", "third")] * 8)
+    (place / "new.txt").write_text(TEXT)
+    assert command(f"train classify odd.csv {SMALL} --output-dir run").code == 0
+    for flags in ("", "--format csv"):
+        head = command(f"predict run new.txt {flags}").out.splitlines()[0]
+        assert re.split("[\t,]", head) == ["label", "probability", "class label", "class probability", "class third"]
+    (one, *_) = map(json.loads, command("predict run new.txt --format jsonl").out.splitlines())
+    assert set(one["probabilities"]) == {"label", "probability", "third"}
+
+
+def test_predicting_what_cannot_be(
+    command: Callable[..., Result], classifier: ClassifyRun, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "new.txt").write_text(TEXT)
+    (place / "empty.txt").write_text("\n \n")
+    stdin(monkeypatch, "")
+    for words, message in (
+        ("-", "stdin: expected texts, got none; .*"),
+        ("empty.txt", "empty.txt: expected texts, got none; .*"),
+        ("new.txt --explain --format jsonl", "format has no effect with explain, .*"),
+        ("new.txt --explain --format tsv", "format has no effect with explain, .*"),
+        ("new.txt --explain --threshold 0.5", "threshold has no effect with explain, .*"),
+        ("good.csv --separator ab", "separator: expected one character, .*, got 'ab'; .*"),
+    ):
+        result = command(f"predict {classifier.folder} {words}")
+        assert (result.code, result.out) == (2, "")
+        assert re.fullmatch(f"recurra: {message}\n", result.err), result.err
 
 
 def test_all_that_is_wrong_is_listed(command: Callable[..., Result], place: Path) -> None:
@@ -218,6 +273,9 @@ def test_all_that_is_wrong_is_listed(command: Callable[..., Result], place: Path
     result = command("check classify one.csv")
     assert result.code == 1
     assert "expected at least 2 classes" in result.out + result.err
+    result = command("check classify bad.csv --label-map c=d")
+    assert result.code == 1
+    assert "bad.csv:3: expected" in result.out
 
 
 def test_a_model_of_one_label_has_no_threshold(

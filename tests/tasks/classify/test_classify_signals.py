@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,59 @@ def test_predictions_of_files_and_arrays(
     assert json.loads(out)["examples"] == 30
 
 
+def test_rows_without_labels_are_not_taken_for_labelled_ones(
+    tmp_path: Path, command: Callable[[str], tuple[int, str, str]]
+) -> None:
+    (tmp_path / "train.tsv").write_text("slow 0.5 1 1.5 2\nfast 1 2 3 4\n" * 10)
+    folder = train(tmp_path / "train.tsv", tmp_path / "run", max_steps=1, label_map=["slow=sluggish"]).folder
+    path = tmp_path / "bare.tsv"
+    path.write_text("slow 0.5 1\nfast 2 1\nsluggish 1 1\n")
+    assert command(f"predict {folder} {path}")[0] == 0
+    path.write_text("7 0.5 1.5 2.5 1 1\n")
+    code, out, err = command(f"predict {folder} {path}")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        r"recurra: .*bare.tsv:1: expected a class of the model \('fast', 'sluggish'\) as label \(first\), got '7'; "
+        r"where rows have no labels give --label-column none, .*\n",
+        err,
+    )
+    assert command(f"predict {folder} {path} --label-column none")[0] == 0
+    path.write_text("new 0.5 1.5 2.5 1\n")
+    assert command(f"predict {folder} {path} --label-column first")[0] == 0
+
+
+@pytest.mark.parametrize("ending", ["long.csv", "npz"])
+def test_predictions_name_the_series(
+    runs: dict[str, ClassifyRun], tmp_path: Path, command: Callable[[str], tuple[int, str, str]], ending: str
+) -> None:
+    run, path = runs[ending], write(tmp_path, ending, waves(4, seed=3), "new")
+    ids = [one.id for one in run.predict(path)]
+    assert len(set(ids)) == 4
+    for form, separator in (("tsv", "\t"), ("csv", ",")):
+        rows = list(
+            csv.reader(io.StringIO(command(f"predict {run.folder} {path} --format {form}")[1]), delimiter=separator)
+        )
+        assert rows[0] == ["id", "label", "probability", "fast", "slow"]
+        assert [row[0] for row in rows[1:]] == ids
+    lines = command(f"predict {run.folder} {path} --format jsonl")[1].splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ids
+
+
+def test_signals_from_standard_input(
+    runs: dict[str, ClassifyRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: Callable[[str], tuple[int, str, str]],
+) -> None:  # fmt: skip
+    path = write(tmp_path, "tsv", waves(4, seed=3), "new")
+    for content in (path.read_bytes(), b"", b"slow\t1\t2\nslow\t1\n"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        code, out, err = command(f"predict {runs['tsv'].folder} -")
+        if content == path.read_bytes():
+            assert (code, out, err) == command(f"predict {runs['tsv'].folder} {path}")
+        else:
+            assert (code, out) == (2, "")
+            assert re.match("recurra: stdin(:2)?: expected", err)
+
+
 def test_the_report_and_the_card(runs: dict[str, ClassifyRun]) -> None:
     folder = runs["ts.gz"].folder
     names = {file.name for file in (folder / "report").iterdir()}
@@ -130,7 +184,7 @@ BAD = [
     ("one.npz", "one.npz: expected at least 2 classes, got one class only, 'slow'; give examples of others too"),
     ("waves.npz --test odd.npz", r"odd.npz: series 2: label 'odd' is not in the training data, which has .*"),
     ("waves.npz --test wide.npz", "wide.npz: expected 2 channels as in training, got 3; give .*"),
-    ("waves.npz --test named.npz", "named.npz: expected channels x, y as in training, got a, b; .*"),
+    ("waves.npz --test named.npz", "named.npz: expected channels 'x', 'y' as in training, got 'a', 'b'; .*"),
     ("waves.npz --series-id a", "series_id has no effect on waves.npz, only on tables with --series-id; leave it out"),
     ("waves.npz --channels 2", "channels has no effect on waves.npz, only on rows of numbers; leave it out"),
     ("waves.npz --unit char", "unit has no effect on a signal; leave it out, or set input"),

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from recurra.data.series.zones import DAY, SECOND, find_zone, to_local, to_utc
-from recurra.errors import ConfigError
+from recurra.data.series.zones import DAY, LAST, SECOND, find_zone, to_local, to_utc
+from recurra.errors import ConfigError, DataError
 
 FREQUENCY = re.compile(r"(\d*)\s*([a-zA-Z]+)")
 UNITS = {
@@ -21,6 +21,8 @@ UNITS = {
 SEASONS = {"1h": 24, "30min": 48, "15min": 96, "10min": 144, "5min": 288, "1min": 60, "1d": 7, "1b": 5, "1w": 52,
            "1mo": 12, "1q": 4}  # fmt: skip
 """Steps of the season that is usual for a frequency: a day, a week, a year."""
+SHORTEST = {"time": 1, "day": DAY, "business day": DAY, "month": 28 * DAY}
+"""Microseconds of a unit at least."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class Clock:
     """Counts steps from a start.
 
     frequency: what a step is; zone: the time zone, None where the stamps name none: then the clock on the wall is never
-    set. Steps of microseconds are counted in UTC; days, business days and months by the clock on the wall, so that
-    midnight stays midnight when the clock is set.
+    set; usual: steps between most rows of the file that it was found in, more than 1 only where the frequency was given
+    and the file is coarser. Steps of microseconds are counted in UTC; days, business days and months by the clock on
+    the wall, so that midnight stays midnight when the clock is set.
 
         >>> clock = Clock(Frequency.parse("mo"))
         >>> clock.text(clock.after(clock.read("2020-01-31"), np.arange(3)))
@@ -73,6 +76,7 @@ class Clock:
 
     frequency: Frequency
     zone: str | None = None
+    usual: int = 1
 
     @cached_property
     def _zone(self) -> Any:
@@ -107,10 +111,17 @@ class Clock:
         return steps, whole & (rest == 0)
 
     def after(self, start: int, steps: np.ndarray) -> np.ndarray:
-        """The times so many steps after `start`, int64."""
+        """The times so many steps after `start`, int64. Raises: DataError for one after the year 9999."""
         count, unit = self.frequency.count, self.frequency.unit
-        steps = np.asarray(steps, np.int64) * count
-        if unit in ("time", "row"):
+        steps = np.asarray(steps, np.int64)
+        if unit != "row" and steps.size and start + int(steps.max()) * count * SHORTEST[unit] > LAST + DAY:
+            raise _too_late()
+        steps = steps * count
+        if unit == "row":
+            return start + steps
+        if unit == "time":
+            if steps.size:
+                self._in_years(start + steps.max(keepdims=True))
             return start + steps
         first = self.local(np.array([start], np.int64))
         if unit == "day":
@@ -120,13 +131,28 @@ class Clock:
         else:
             dates = np.busday_offset(np.broadcast_to(_date(first), steps.shape), steps)
             walls = dates.astype("datetime64[us]").astype(np.int64) + first % DAY
+        if (walls > LAST).any():
+            raise _too_late()
         return to_utc(walls, self._zone)[0]
 
+    def _in_years(self, times: np.ndarray) -> np.ndarray:
+        """The clock on the wall at some times. Raises: DataError for one after the year 9999, which has no stamp."""
+        try:
+            walls = self.local(np.asarray(times, np.int64))
+        except OverflowError:
+            raise _too_late() from None
+        if (walls > LAST).any():
+            raise _too_late()
+        return walls
+
     def text(self, times: np.ndarray) -> list[str]:
-        """The times as ISO 8601, with the offset where the zone is known; positions as whole numbers."""
+        """The times as ISO 8601, with the offset where the zone is known; positions as whole numbers.
+
+        Raises: DataError for a time after the year 9999.
+        """
         if not self.tells_time:
             return [str(int(time)) for time in times]
-        walls = self.local(np.asarray(times, np.int64))
+        walls = self._in_years(times)
         if self.frequency.unit != "time" and not (walls % DAY).any():
             return [str(date) for date in _date(walls)]
         unit = "s" if not (walls % SECOND).any() else "us"
@@ -149,11 +175,15 @@ class Clock:
         return int(to_utc(np.array([stamp.time]), self._zone)[0][0])
 
     def to_dict(self) -> dict[str, Any]:
-        return {"count": self.frequency.count, "unit": self.frequency.unit, "zone": self.zone}
+        return {"count": self.frequency.count, "unit": self.frequency.unit, "zone": self.zone, "usual": self.usual}
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Self:
-        return cls(Frequency(int(found["count"]), str(found["unit"])), found["zone"])
+        return cls(Frequency(int(found["count"]), str(found["unit"])), found["zone"], int(found.get("usual", 1)))
+
+
+def _too_late() -> DataError:
+    return DataError("expected times up to the year 9999, got a later one; give a smaller --horizon")
 
 
 def _date(walls: np.ndarray) -> np.ndarray:

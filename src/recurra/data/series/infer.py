@@ -20,14 +20,14 @@ def infer_frequency(times: np.ndarray, same: np.ndarray, zone: str | None, count
     if not len(differences):
         return None
     if counted:
-        return Frequency(_most_frequent(differences), "row")
+        return Frequency(most_frequent(differences), "row")
     walls = Clock(Frequency(1, "time"), zone).local(times)
     if (walls % DAY != walls[0] % DAY).any():
-        return Frequency(_most_frequent(differences), "time")
+        return Frequency(most_frequent(differences), "time")
     days = np.diff(walls // DAY)[same]
     if days.min() >= 28 and (months := _months(walls, same)) is not None:
-        return Frequency(_most_frequent(months), "month")
-    usual = _most_frequent(days)
+        return Frequency(most_frequent(months), "month")
+    usual = most_frequent(days)
     weekdays = (walls // DAY + 3) % 7  # 1970-01-01 was a Thursday
     if usual == 1 and (weekdays < 5).all() and (days >= 3).any():
         return Frequency(1, "business day")
@@ -42,6 +42,7 @@ def _months(walls: np.ndarray, same: np.ndarray) -> np.ndarray | None:
     return months if whole.all() else None
 
 
-def _most_frequent(numbers: np.ndarray) -> int:
+def most_frequent(numbers: np.ndarray) -> int:
+    """The number that occurs most often, the smallest where several do."""
     values, counts = np.unique(numbers, return_counts=True)
     return int(values[np.argmax(counts)])

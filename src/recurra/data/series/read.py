@@ -17,6 +17,8 @@ from recurra.errors import DataError
 
 TIME, ID, TARGET = "ds", "unique_id", "y"
 """The names of columns that need not be named."""
+AS_TRAINED = "name the columns as in the training data"
+"""What to do with a further file that lacks a column, which no option can name then."""
 
 
 def read_series(path: Path, options: SeriesOptions, clock: Clock | None = None) -> SeriesSet:
@@ -34,7 +36,7 @@ def read_series(path: Path, options: SeriesOptions, clock: Clock | None = None) 
         with open_table(path, ragged=True) as table:
             return _from_rows(table, options)
     with open_table(path) as table:
-        columns = _Columns(table, options)
+        columns = _Columns(table, options, "" if clock is None else AS_TRAINED)
         grid = to_grid(_read(table, options, columns), options.time_zone, options.frequency, clock)
     if columns.series:
         return _apart(_as_set(grid, columns, options, str(table.path), trimmed=True))
@@ -45,7 +47,7 @@ def read_future(path: Path, options: SeriesOptions, clock: Clock) -> SeriesSet:
     """The covariates known in advance in a file that needs no targets; as `read_series`, without values."""
     future = options.model_copy(update={"target": [], "series_columns": None, "past_covariates": None})
     with open_table(path) as table:
-        columns = _Columns(table, future)
+        columns = _Columns(table, future, AS_TRAINED)
         grid = to_grid(_read(table, future, columns), options.time_zone, None, clock)
     if (grid.line_of == 0).any():
         row = int(np.argmax(grid.line_of == 0))
@@ -61,9 +63,9 @@ def read_future(path: Path, options: SeriesOptions, clock: Clock) -> SeriesSet:
 class _Columns:
     """Where things stand in a table: names as asked for, or the usual ones where they are there."""
 
-    def __init__(self, table: Table, options: SeriesOptions) -> None:
-        self.time = _place(table, options.time, TIME, "time")
-        self.id = None if options.series_columns else _place(table, options.series_id, ID, "series_id")
+    def __init__(self, table: Table, options: SeriesOptions, hint: str) -> None:
+        self.time = _place(table, options.time, TIME, "time", hint)
+        self.id = None if options.series_columns else _place(table, options.series_id, ID, "series_id", hint)
         self.known = tuple(options.known_covariates or ())
         self.past = tuple(options.past_covariates or ())
         self.series = options.series_columns is not None
@@ -71,10 +73,16 @@ class _Columns:
         if targets == [ALL]:
             other = {*self.known, *self.past, *(table.names[at] for at in (self.time, self.id) if at is not None)}
             targets = [name for name in table.names if name not in other]
+            if not targets:
+                raise DataError(
+                    f"{table.path}:1: expected columns besides time, id and covariates, found "
+                    f"{', '.join(table.names)}; leave one of them out of the covariates"
+                )
         self.targets = tuple([TARGET] if targets is None else targets)
         kind = "series_columns" if self.series else "target"
+        self._check_once(table, kind)
         self.values = [
-            (name, table.column(name, option))
+            (name, table.column(name, option, hint))
             for names, option in (
                 (self.targets, kind),
                 (self.known, "known_covariates"),
@@ -83,11 +91,26 @@ class _Columns:
             for name in names
         ]
 
+    def _check_once(self, table: Table, kind: str) -> None:
+        """Refuse a column that is two things, those included that need not be named. Raises: DataError."""
+        taken: dict[str, str] = {}
+        time, id_ = (() if place is None else (table.names[place],) for place in (self.time, self.id))
+        options = {"time": time, "series_id": id_, kind: self.targets, "known_covariates": self.known,
+                   "past_covariates": self.past}  # fmt: skip
+        for option, names in options.items():
+            for name in names:
+                if name in taken:
+                    raise DataError(
+                        f"{table.path}:1: column {name!r} is taken as {taken[name]} and as {option}; "
+                        "name another for one of them"
+                    )
+                taken[name] = option
 
-def _place(table: Table, name: str | None, usual: str, option: str) -> int | None:
+
+def _place(table: Table, name: str | None, usual: str, option: str, hint: str) -> int | None:
     if name is None:
         return table.names.index(usual) if usual in table.names else None
-    return table.column(name, option)
+    return table.column(name, option, hint)
 
 
 def _read(table: Table, options: SeriesOptions, columns: _Columns) -> Rows:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from recurra.data.series.clock import Clock, Frequency
-from recurra.data.series.infer import infer_frequency
+from recurra.data.series.infer import infer_frequency, most_frequent
 from recurra.data.series.zones import SECOND, find_zone, offset_name, to_utc
 from recurra.errors import DataError
 
@@ -55,7 +55,7 @@ def to_grid(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | 
     zone: of stamps without offset; frequency: None to infer it; clock: one that is known already, of a trained model.
 
     Raises: DataError with the line of a stamp that is out of order, double, missing from the clock (when it is put
-    forward), or between two steps.
+    forward), or between two steps; and for a file in coarser steps than the one that `clock` was found in.
     """
     _check_kind(rows, zone, frequency, clock)
     codes, lines = np.asarray(rows.codes, np.int64), np.asarray(rows.lines, np.int64)
@@ -68,7 +68,7 @@ def to_grid(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | 
         _check_order(rows, codes, lines, times)
     else:
         times = np.arange(len(codes)) - np.repeat(first, np.diff([*first, len(codes)]))
-    clock = clock or _clock(rows, codes, lines, times, zone, frequency)
+    trained, clock = clock, clock or _clock(rows, codes, lines, times, zone, frequency)
     steps, whole = clock.steps(np.repeat(times[first], np.diff([*first, len(codes)])), times)
     if not whole.all():
         at = int(np.argmin(whole))
@@ -77,7 +77,29 @@ def to_grid(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | 
             f"{rows.path}:{lines[at]}: expected a step of {clock.frequency.text} or a multiple after {shown[1]} "
             f"(line {lines[at - 1]}), got {shown[0]}; give --frequency, or resample the file"
         )
+    same = np.diff(codes) == 0
+    usual = _usual(np.diff(steps)[same])
+    if trained is None:
+        clock = replace(clock, usual=usual)
+    elif usual > trained.usual:
+        raise _coarser(rows, lines, times, same, trained)
     return _place(rows, clock, codes, lines, times, steps, cells, first)
+
+
+def _usual(differences: np.ndarray) -> int:
+    """Steps between most rows; what occurs only once is a gap, and says nothing of the others."""
+    found = most_frequent(differences) if len(differences) else 1
+    return found if (differences == found).sum() > 1 else 1
+
+
+def _coarser(rows: Rows, lines: np.ndarray, times: np.ndarray, same: np.ndarray, clock: Clock) -> DataError:
+    expected = replace(clock.frequency, count=clock.frequency.count * clock.usual)
+    found = infer_frequency(times, same, clock.zone, counted=not clock.tells_time)
+    assert found is not None
+    return DataError(
+        f"{rows.path}:{lines[0]}: expected a row every {expected.text} as in the training data, got {found.text}; "
+        "resample the file"
+    )
 
 
 def _check_kind(rows: Rows, zone: str | None, frequency: str | None, clock: Clock | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recurra.data.signals.record import LARGEST_VALUE
 from recurra.errors import ConfigError, DataError
 from recurra.text.files import reading
 
@@ -29,13 +31,14 @@ class Table:
     names: list[str]
     rows: Iterator[tuple[int, list[str]]]
 
-    def column(self, name: str, option: str) -> int:
-        """The place of a column. Raises: DataError with the names found and the nearest."""
+    def column(self, name: str, option: str, hint: str = "") -> int:
+        """The place of a column. Raises: DataError with the names found, and the hint, or the nearest name."""
         if name in self.names:
             return self.names.index(name)
         near = difflib.get_close_matches(name, self.names, 1)
         shown = ", ".join(self.names[:SHOWN]) + (", ..." if len(self.names) > SHOWN else "")
-        hint = f"did you mean {near[0]!r}?" if near else f"name another with --{option.replace('_', '-')}"
+        if not hint:
+            hint = f"did you mean {near[0]!r}?" if near else f"name another with --{option.replace('_', '-')}"
         raise DataError(f"{self.path}:1: expected a column {name!r} ({option}), found {shown}; {hint}")
 
 
@@ -124,14 +127,22 @@ def _parquet_rows(file: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def to_number(text: str) -> float:
-    """The number in a cell, NaN where it is missing: empty, NaN, NA. Raises: ValueError."""
+    """The number in a cell, NaN where it is missing: empty, NaN, NA. Raises: ValueError, also for what float32 cannot
+    hold."""
     text = text.strip()
     if text in MISSING:
         return float("nan")
     number = float(text)
-    if number - number != 0 or "_" in text:  # float reads 1_000
-        raise ValueError("infinite, or no number to others")
+    if not abs(number) <= LARGEST_VALUE or "_" in text:  # float reads 1_000
+        raise ValueError("infinite to float32, or no number to others")
     return number
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return "_" not in text and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 MISSING = frozenset(("", "NaN", "nan", "NAN", "NA", "N/A", "null", "NULL", "None"))
@@ -140,6 +151,8 @@ MISSING = frozenset(("", "NaN", "nan", "NAN", "NA", "N/A", "null", "NULL", "None
 def bad_number(path: str, line: int, column: str, text: str) -> DataError:
     """The error for a cell that holds no number."""
     hint = "; decimals are written with a point" if text.replace(",", "", 1).lstrip("-").isdigit() else ""
+    if _is_finite(text):
+        hint = f"; networks hold numbers up to {LARGEST_VALUE:.1e}, give another unit"
     return DataError(f"{path}:{line}: expected a number in column {column!r}, got {text.strip()!r}{hint}")
 
 

@@ -17,6 +17,8 @@ SECOND = 1_000_000
 DAY = 86_400 * SECOND
 QUARTER = 900 * SECOND  # every zone's offset has changed at whole quarters of an hour only, since 1970
 EPOCH = datetime(1970, 1, 1)
+LAST = (datetime.max - EPOCH) // timedelta(microseconds=1)
+"""The last microsecond of the year 9999, the last that a time stamp can name."""
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.config import nearest
+from recurra.config import listed, nearest, quoted
 from recurra.data.signals.fields import class_name
 from recurra.data.signals.record import LARGEST_VALUE, Signals, check_measured, numbered
 from recurra.errors import DataError
@@ -32,9 +32,8 @@ def read_npz(path: Path) -> Signals:
         if name not in arrays:
             raise DataError(f"{path}: expected an array {name!r}, got {_listed(arrays)}{nearest(name, arrays)}")
     for name in arrays.keys() - set(KNOWN):
-        raise DataError(
-            f"{path}: unknown array {name!r}{nearest(name, KNOWN) or '; known: ' + ', '.join(KNOWN)}; leave it out"
-        )
+        known = nearest(name, KNOWN) or "; known: " + ", ".join(KNOWN)
+        raise DataError(f"{path}: unknown array {quoted(name)}{known}; leave it out")
     values, lengths = _values(path, arrays["values"]), _lengths(path, arrays["lengths"])
     if int(lengths.sum()) != len(values):
         raise DataError(
@@ -144,4 +143,4 @@ def _check_finite(signals: Signals) -> None:
 
 
 def _listed(arrays: dict[str, np.ndarray]) -> str:
-    return ", ".join(arrays) or "no array"
+    return listed(arrays, 12) or "no array"

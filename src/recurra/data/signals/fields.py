@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recurra.config import quoted
 from recurra.data.signals.record import LARGEST_VALUE
 from recurra.data.texts.tables import text_lines
 from recurra.errors import DataError
@@ -42,7 +43,7 @@ def parse_values(fields: Sequence[str], place: str, names: Sequence[str] | None 
     beyond = np.flatnonzero(np.abs(values) > LARGEST_VALUE)
     if len(beyond):
         raise DataError(
-            f"{place}: expected finite numbers, got {fields[beyond[0]].strip()!r} in {_name(names, beyond[0])}; "
+            f"{place}: expected finite numbers, got {quoted(fields[beyond[0]].strip())} in {_name(names, beyond[0])}; "
             "correct it, or leave it empty where a value is missing"
         )
     return values
@@ -57,7 +58,7 @@ def _number(field: str, place: str, name: str) -> float:
 
 
 def _name(names: Sequence[str] | None, position: int) -> str:
-    return f"value {position + 1}" if names is None else f"column {names[position]!r}"
+    return f"value {position + 1}" if names is None else f"column {quoted(names[position])}"
 
 
 def class_name(field: str, place: str) -> str:
@@ -70,14 +71,14 @@ def class_name(field: str, place: str) -> str:
     """
     field = field.strip()
     if field.lower() in MISSING:
-        raise DataError(f"{place}: expected a label, got {field!r}; give every series one, or leave the line out")
+        raise DataError(f"{place}: expected a label, got {quoted(field)}; give every series one, or leave the line out")
     try:
         number = float(field)
     except ValueError:
         return field
     if not number.is_integer():
         raise DataError(
-            f"{place}: expected a label (text or a whole number), got {field!r}; "
-            "say by --label-column where the label is"
+            f"{place}: expected a label (text or a whole number), got {quoted(field)}; "
+            "say by --label-column where the label is, or none"
         )
     return str(int(number))

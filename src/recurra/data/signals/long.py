@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.config import nearest
+from recurra.config import listed, nearest, quoted
 from recurra.data.signals.fields import class_name, parse_values
 from recurra.data.signals.layout import Layout
 from recurra.data.signals.record import Signals, joined
-from recurra.data.texts.tables import csv_rows, is_stdin, refuse, text_lines
+from recurra.data.texts.tables import csv_rows, is_stdin, name_of, refuse, text_lines
 from recurra.errors import DataError
 
 
@@ -50,7 +50,7 @@ def read_long(path: Path, layout: Layout, labelled: bool = False) -> Signals:
     """
     rows = _rows(path)
     number, names = next(rows, (1, []))
-    columns = _columns(names, layout, labelled, f"{path}:{number}")
+    columns = _columns(names, layout, labelled, f"{name_of(path)}:{number}")
     found: dict[str, Series] = {}
     for number, fields in rows:
         _add(found, fields, columns, path, number)
@@ -58,7 +58,7 @@ def read_long(path: Path, layout: Layout, labelled: bool = False) -> Signals:
     return joined(
         path,
         series,
-        [f"{path}:{one.lines[0]}" for one in found.values()],
+        [f"{name_of(path)}:{one.lines[0]}" for one in found.values()],
         channels=[names[column] for column in columns.values],
         ids=list(found),
         labels=None if columns.label is None else [one.label or "" for one in found.values()],
@@ -78,11 +78,11 @@ def _columns(names: Sequence[str], layout: Layout, labelled: bool, place: str) -
     names = [name.strip() for name in names]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{place}: expected columns of different names, got {twice!r} twice; rename one")
+        raise DataError(f"{place}: expected columns of different names, got {quoted(twice)} twice; rename one")
 
     def find(name: str, option: str) -> int:
         if name not in names:
-            shown = ", ".join(names[:12]) or "none"
+            shown = listed(names, 12) or "none"
             raise DataError(
                 f"{place}: expected a column {name!r} ({option}), got {shown}{nearest(name, names) or '; check it'}"
             )
@@ -98,25 +98,27 @@ def _columns(names: Sequence[str], layout: Layout, labelled: bool, place: str) -
         values = [find(name, "--values") for name in layout.values]
     if not values or taken & set(values):
         raise DataError(
-            f"{place}: expected columns of values beside series, time and label, got {', '.join(names)}; give --values"
+            f"{place}: expected columns of values beside series, time and label, got {listed(names, 12)}; give --values"
         )
     return Columns(names, series_id, label, time, values)
 
 
 def _add(found: dict[str, Series], fields: list[str], columns: Columns, path: Path, number: int) -> None:
     """Add one row to its series."""
-    place, names = f"{path}:{number}", columns.names
+    place, names = f"{name_of(path)}:{number}", columns.names
     if len(fields) != len(names):
         raise DataError(f"{place}: expected {len(names)} columns as in the header, got {len(fields)}; correct the row")
     name = fields[columns.series_id].strip()
     if not name:
-        raise DataError(f"{place}: expected a series in column {names[columns.series_id]!r}, got nothing; name it")
+        raise DataError(
+            f"{place}: expected a series in column {quoted(names[columns.series_id])}, got nothing; name it"
+        )
     label = None if columns.label is None else class_name(fields[columns.label], place)
     series = found.setdefault(name, Series(label, [], [], []))
     if label != series.label:
         raise DataError(
-            f"{place}: expected label {series.label!r} for series {name!r}, as in line {series.lines[0]}, "
-            f"got {label!r}; give all rows of a series one label"
+            f"{place}: expected label {quoted(series.label)} for series {quoted(name)}, as in line "
+            f"{series.lines[0]}, got {quoted(label)}; give all rows of a series one label"
         )
     series.lines.append(number)
     series.times.append(0.0 if columns.time is None else _time(fields[columns.time], place, names[columns.time]))
@@ -131,7 +133,8 @@ def _time(field: str, place: str, column: str) -> float:
         time = float(field) if field.replace(".", "", 1).lstrip("+-").isdecimal() else _seconds(field)
     except ValueError:
         raise DataError(
-            f"{place}: expected a number or an ISO 8601 time in column {column!r}, got {field[:40]!r}; correct it"
+            f"{place}: expected a number or an ISO 8601 time in column {quoted(column)}, got {quoted(field)}; "
+            "correct it"
         ) from None
     return time
 
@@ -151,6 +154,7 @@ def _in_time(series: Series, path: Path, timed: bool) -> np.ndarray:
     if len(same):
         earlier, later = (series.lines[order[same[0] + further]] for further in (0, 1))
         raise DataError(
-            f"{path}:{later}: expected each time once in a series, got that of line {earlier} again; leave one out"
+            f"{name_of(path)}:{later}: expected each time once in a series, got that of line {earlier} again; "
+            "leave one out"
         )
     return values[order]

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from recurra.data.texts.tables import name_of
 from recurra.errors import DataError
 
 LARGEST_VALUE = float(np.finfo(np.float32).max)
@@ -84,6 +85,7 @@ def joined(
 
     Raises: DataError where there is no series, or one in which every value is missing.
     """
+    path = Path(name_of(path))
     if not series:
         raise DataError(f"{path}: expected at least one series, got none; give a file with data")
     signals = Signals(

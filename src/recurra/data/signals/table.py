@@ -9,6 +9,7 @@ import numpy as np
 from recurra.data.signals.fields import class_name, numbered_lines, parse_values
 from recurra.data.signals.layout import Layout
 from recurra.data.signals.record import Signals, joined
+from recurra.data.texts.tables import name_of
 from recurra.errors import DataError
 
 
@@ -23,7 +24,7 @@ def read_table(path: Path, layout: Layout) -> Signals:
     series, places, labels = [], [], []
     width, first, separator = 0, 0, None
     for number, line in numbered_lines(path):
-        place = f"{path}:{number}"
+        place = f"{name_of(path)}:{number}"
         if not width:
             separator = next((mark for mark in ",;" if mark in line), None)
         fields = line.split(separator)

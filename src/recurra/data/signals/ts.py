@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurra.config import nearest
+from recurra.config import listed, nearest, quoted
 from recurra.data.signals.fields import class_name, numbered_lines, parse_values
 from recurra.data.signals.record import Signals, joined
 from recurra.errors import DataError
@@ -67,8 +67,8 @@ def _read_header(lines: Iterator[tuple[int, str]], path: Path) -> Header:
             return _header(said, f"{path}:{number}")
         if name == "@timestamps" and words[:1] != ["false"]:
             raise DataError(
-                f"{path}:{number}: expected values without time stamps (@timeStamps false), got {' '.join(words)!r}; "
-                "write the values at equal intervals, ? where one is missing"
+                f"{path}:{number}: expected values without time stamps (@timeStamps false), got "
+                f"{quoted(' '.join(words))}; write the values at equal intervals, ? where one is missing"
             )
         if name == "@targetlabel" and words[:1] != ["false"]:
             raise DataError(
@@ -88,11 +88,11 @@ def _header(said: dict[str, list[str]], place: str) -> Header:
     else:
         raise DataError(
             f"{place}: expected before @data a line '@classLabel true' with the classes, or '@classLabel false', got "
-            f"{' '.join(['@classLabel', *words]) if words else 'none'}; add it"
+            f"{quoted(' '.join(['@classLabel', *words])) if words else 'none'}; add it"
         )
     given = said.get("@dimensions") or said.get("@dimension")
     if given and not (given[0].isdecimal() and int(given[0])):
-        raise DataError(f"{place}: expected a number of channels after @dimensions, got {given[0]!r}; correct it")
+        raise DataError(f"{place}: expected a number of channels after @dimensions, got {quoted(given[0])}; correct it")
     univariate = said.get("@univariate", [])[:1] == ["true"]
     return Header(classes, int(given[0]) if given else 1 if univariate else None)
 
@@ -100,9 +100,8 @@ def _header(said: dict[str, list[str]], place: str) -> Header:
 def _class(field: str, classes: tuple[str, ...], place: str) -> str:
     found = class_name(field, place)
     if found not in classes:
-        shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
         raise DataError(
-            f"{place}: expected a class of @classLabel ({shown}) after the last colon, got {found[:40]!r}"
+            f"{place}: expected a class of @classLabel ({listed(classes)}) after the last colon, got {quoted(found)}"
             f"{nearest(found, classes) or '; correct one of them'}"
         )
     return found

@@ -3,7 +3,7 @@
 from recurra.data.texts.formats import FORMATS, Layout
 from recurra.data.texts.labelled import Labelled, find_format, format_by_name, read_labelled
 from recurra.data.texts.parts import find_parts
-from recurra.data.texts.tables import STDIN, Report, is_stdin, refuse, text_lines
+from recurra.data.texts.tables import STDIN, Report, is_stdin, name_of, refuse, text_lines
 
 __all__ = [
     "FORMATS",
@@ -15,6 +15,7 @@ __all__ = [
     "find_parts",
     "format_by_name",
     "is_stdin",
+    "name_of",
     "read_labelled",
     "refuse",
     "text_lines",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from recurra.config import nearest
+from recurra.config import listed, nearest, quoted
 from recurra.data.texts.tables import Report, csv_rows, json_objects, refuse, text_lines, tsv_rows
 from recurra.data.texts.trees import read_tree
 from recurra.errors import ConfigError, DataError
@@ -19,6 +19,7 @@ from recurra.text.files import read_chunks
 FASTTEXT = re.compile(r"(?<!\S)__label__(\S*)\s*")
 COLUMN = re.compile(r"-?[1-9]\d*")
 SHOWN = 12  # column names in a message
+SEPARATORS = {";": "';'", "\t": "$'\\t'", ",": ",", "|": "'|'"}  # as a shell wants them
 
 Found = tuple[Path, int, str, Sequence[str]]
 
@@ -27,8 +28,7 @@ Found = tuple[Path, int, str, Sequence[str]]
 class Layout:
     """How a file of texts is laid out; the options of `recurra train classify` say what each field means.
 
-    `label` is None where the labels are not wanted. `label_map` gives labels other names, or drops their examples
-    where the name is empty.
+    `label` is None where the labels are not wanted.
     """
 
     format: str = "csv"
@@ -39,12 +39,17 @@ class Layout:
     label_separator: str | None = None
     multilabel: bool = False
     multilabel_separator: str = ","
-    label_map: Mapping[str, str] = field(default_factory=dict)
     phrases: bool = False
 
 
 def _csv(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
-    return _table(path, layout, csv_rows(path, layout.separator or ",", report), report)
+    separator = layout.separator or ","
+    if len(separator) != 1 or separator in '"\r\n':
+        raise ConfigError(
+            f"separator: expected one character, no quote or line end, between columns of CSV, got {separator!r}; "
+            "format tsv takes any"
+        )
+    return _table(path, layout, csv_rows(path, separator, report), report)
 
 
 def _tsv(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
@@ -59,6 +64,9 @@ def _table(path: Path, layout: Layout, rows: Iterator[tuple[int, list[str]]], re
     header = not all(map(COLUMN.fullmatch, flags.values())) if layout.header is None else layout.header
     find = _named_column if header else _numbered_column
     text, *label = [find(path, line, first, flag, wanted) for flag, wanted in flags.items()]
+    if text in label:
+        what = f"--text {layout.text} and --label {layout.label} are one column"
+        refuse(path, line, f"{what}; give another for one of them")
     for number, row in rows if header else chain([(line, first)], rows):
         if len(row) == len(first):
             yield path, number, row[text], [row[one] for one in label]
@@ -73,9 +81,19 @@ def _named_column(path: Path, line: int, names: list[str], flag: str, wanted: st
         return names.index(wanted)
     if count == 0 and COLUMN.fullmatch(wanted):
         return _numbered_column(path, line, names, flag, wanted)
-    shown = ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
-    hint = nearest(wanted, names) or f"; give {flag} NAME, or NUMBER where there is no header"
-    raise DataError(f"{path}:{line}: expected one column {wanted!r} in the header, got {shown}{hint}")
+    if count > 1:
+        numbers = [number for number, name in enumerate(names, start=1) if name == wanted]
+        shown = ", ".join(map(str, numbers))
+        refuse(path, line, f"expected one column {wanted!r}, got columns {shown}; give {flag} {numbers[0]} --header")
+    hint = _separator_hint(names) or nearest(wanted, names)
+    hint = hint or f"; give {flag} NAME, or NUMBER where there is no header"
+    refuse(path, line, f"expected one column {wanted!r} in the header, got {listed(names, SHOWN)}{hint}")
+
+
+def _separator_hint(row: list[str]) -> str:
+    """The end of a message about a row that another separator would have parted."""
+    marks = [shell for mark, shell in SEPARATORS.items() if mark in row[0]] if len(row) == 1 else []
+    return f"; give --separator {marks[0]}" if marks else ""
 
 
 def _numbered_column(path: Path, line: int, row: list[str], flag: str, wanted: str) -> int:
@@ -85,23 +103,26 @@ def _numbered_column(path: Path, line: int, row: list[str], flag: str, wanted: s
         )
     number = int(wanted)
     if abs(number) > len(row):
-        refuse(path, line, f"expected a column {wanted} ({flag}), got {len(row)} columns; give another number")
+        hint = _separator_hint(row) or "; give another number"
+        refuse(path, line, f"expected a column {wanted} ({flag}), got {len(row)} columns{hint}")
     return number - 1 if number > 0 else len(row) + number
 
 
 def _jsonl(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
+    if layout.text == layout.label:
+        raise ConfigError(f"text and label: expected two keys, got {layout.text!r} for both; give another for one")
     for line, values in json_objects(path, report):
         wanted = [layout.text, *([] if layout.label is None else [layout.label])]
         if missing := [name for name in wanted if name not in values]:
-            names = ", ".join(map(repr, list(values)[:SHOWN])) or "none"
+            names = listed(values, SHOWN) or "none"
             report(path, line, f"expected a key {missing[0]!r}, got {names}{nearest(missing[0], values)}")
             continue
         text = values[layout.text]
         label = () if layout.label is None else _json_labels(values[layout.label])
         if not isinstance(text, str):
-            report(path, line, f"expected text in {layout.text!r}, got {text!r}; give a string")
+            report(path, line, f"expected text in {layout.text!r}, got {quoted(text)}; give a string")
         elif label is None:
-            report(path, line, f"expected a label in {layout.label!r}, got {values[layout.label or '']!r}")
+            report(path, line, f"expected a label in {layout.label!r}, got {quoted(values[layout.label or ''])}")
         else:
             yield path, line, text, label
 
@@ -112,7 +133,14 @@ def _json_labels(value: Any) -> Sequence[str] | None:
     known = [v for v in values if isinstance(v, str | int) or (isinstance(v, float) and math.isfinite(v))]
     if len(known) < len(values):
         return None
-    return [str(v).lower() if isinstance(v, bool) else str(v) for v in known]
+    return [_json_label(v) for v in known]
+
+
+def _json_label(value: str | float) -> str:
+    """A label's name: of a whole number the same with decimals or without, as in signals."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _fasttext(path: Path, layout: Layout, report: Report) -> Iterator[Found]:

@@ -69,23 +69,21 @@ def read_labelled(path: Path, layout: Layout, report: Report = refuse) -> Iterat
         labels = () if layout.label is None else _labels(raw, layout)
         if isinstance(labels, str):
             report(where, line, labels)
-        elif labels is not None:
+        else:
             yield Labelled(text, labels, where, line)
 
 
-def _labels(raw: Sequence[str], layout: Layout) -> tuple[str, ...] | str | None:
-    """The labels of an example; None where `label_map` drops it, a message where they are faulty."""
+def _labels(raw: Sequence[str], layout: Layout) -> tuple[str, ...] | str:
+    """The labels of an example; a message where they are faulty."""
     if layout.multilabel and len(raw) == 1:
         raw = raw[0].split(layout.multilabel_separator)
     names = [name.strip() for name in raw]
     if layout.label_separator is not None:
         names = [name.partition(layout.label_separator)[0].strip() for name in names]
     if layout.multilabel:
-        mapped = [layout.label_map.get(name, name) for name in names if name]
-        return None if mapped and not any(mapped) else tuple(dict.fromkeys(name for name in mapped if name))
+        return tuple(dict.fromkeys(filter(None, names)))
     if len(names) != 1:
         return f"expected one label, got {len(names)}; give --multilabel if there may be several"
     if not names[0]:
         return "expected a label, got an empty one; fill it in or delete the line"
-    name = layout.label_map.get(names[0], names[0])
-    return (name,) if name else None
+    return (names[0],)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recurra.errors import DataError
-from recurra.text.files import CHUNK, read_chunks
+from recurra.text.files import CHUNK, conversion, read_chunks
 
 LONGEST = 1 << 24  # characters in one line or field: a quote that is never closed should not fill the memory
 STDIN = Path("-")
+LINE_ENDS = "expected lines that end in LF or CRLF, got CR alone; convert them first, e.g. tr '\\r' '\\n'"
 
 Report = Callable[[Path, int, str], None]
 """Called with file, line and fault of a record that cannot be used; where it returns, the record is left out."""
@@ -22,7 +23,12 @@ Report = Callable[[Path, int, str], None]
 
 def refuse(path: Path, line: int, what: str) -> NoReturn:
     """The `Report` of reading: the first fault ends it."""
-    raise DataError(f"{path}:{line}: {what}")
+    raise DataError(f"{name_of(path)}:{line}: {what}")
+
+
+def name_of(path: Path) -> str:
+    """What messages call a file: its path, or stdin."""
+    return "stdin" if is_stdin(path) else str(path)
 
 
 def is_stdin(path: Path) -> bool:
@@ -33,7 +39,8 @@ def is_stdin(path: Path) -> bool:
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 file, plain or gzip, or of stdin, with their ends, without a byte order mark.
 
-    Raises: DataError for what is not UTF-8, cannot be read, or has a line of more than `LONGEST` characters.
+    Raises: DataError for what is not UTF-8, cannot be read, or has a line of more than `LONGEST` characters, or for
+    lines that all end in CR alone.
     """
     rest, number = "", 1
     for chunk in _stdin_chunks() if is_stdin(path) else read_chunks(path):
@@ -43,6 +50,8 @@ def text_lines(path: Path) -> Iterator[str]:
             number += 1
         if len(rest) > LONGEST:
             refuse(path, number, f"expected a line of at most {LONGEST} characters, got a longer one; cut it")
+    if number == 1 and "\r" in rest.rstrip("\r"):
+        refuse(path, number, LINE_ENDS)
     if rest:
         yield rest.removeprefix("\ufeff") if number == 1 else rest
 
@@ -57,7 +66,7 @@ def _stdin_chunks() -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise DataError(
                 f"stdin: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at byte offset "
-                f"{read - held + error.start}; convert it first, e.g. iconv -f latin1 -t utf-8"
+                f"{read - held + error.start}; convert it first, e.g. {conversion(error.object[error.start :])}"
             ) from None
         read += len(block)
         if not block:
@@ -75,7 +84,8 @@ def csv_rows(path: Path, separator: str, report: Report) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            report(path, line, f"expected a row of CSV, got a broken one ({error}); mend its quotes")
+            broken = f"expected a row of CSV, got a broken one ({error}); mend its quotes"
+            report(path, line, LINE_ENDS if "new-line character" in str(error) else broken)
             return  # where the next row begins is anyone's guess
         if row:
             yield line, row

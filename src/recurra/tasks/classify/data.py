@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.config import listed, quoted
 from recurra.data import Examples, has_examples, load_examples, save_examples
 from recurra.errors import DataError, FolderError
 from recurra.tasks.classify.options import ClassifyConfig
@@ -106,8 +107,10 @@ def encode_labels(source: Source, classes: Sequence[str], multilabel: bool) -> n
     for place, labels in enumerate(source.labels):
         for name in labels:
             if name not in numbers:
-                known = ", ".join(map(repr, classes[:8])) + (", ..." if len(classes) > 8 else "")
-                raise DataError(f"{source.place(place)}: label {name!r} is not in the training data, which has {known}")
+                raise DataError(
+                    f"{source.place(place)}: label {quoted(name)} is not in the training data, "
+                    f"which has {listed(classes)}"
+                )
             if multilabel:
                 targets[place, numbers[name]] = True
             else:

@@ -184,6 +184,8 @@ class ClassifyConfig(
     def _check_classifier(self) -> Self:
         check_needs(self, {"vectors": ("unit", ("word",))})
         self._check_effects()
+        if not self.multilabel and self.multilabel_separator != ",":
+            raise ConfigError("multilabel_separator has no effect without multilabel; leave it out, or set multilabel")
         if self.vectors is not None and self.init_from is not None:
             raise ConfigError("vectors has no effect with init_from, whose embedding is taken; leave it out")
         if self.multilabel:
@@ -229,3 +231,10 @@ class ClassifyPrediction(Config):
     )
     explain: bool = Field(False, description="Show what each token contributes: gradient times input.")
     html: Path | None = Field(None, description="Write the contributions to this file, as a page.")
+
+    @model_validator(mode="after")
+    def _check_prediction(self) -> Self:
+        for name in ("format", "threshold"):
+            if self.explain and name in self.model_fields_set and getattr(self, name) is not None:
+                raise ConfigError(f"{name} has no effect with explain, which shows contributions; leave one out")
+        return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from recurra.config import nearest
+from recurra.config import listed, nearest, quoted
 from recurra.data.stratified import stratified
 from recurra.data.texts import Report, find_parts, refuse
 from recurra.errors import ConfigError, DataError
@@ -32,6 +32,9 @@ def read_parts(config: ClassifyConfig, fitted: Input | None, report: Report = re
     sources: dict[str, Source] = {
         name: SOURCES[kind].read(path, config, training=name == "train", report=report) for name, path in paths.items()
     }
+    renamed = config.renamed_labels()
+    _check_names("label_map: no label", renamed, (name for source in sources.values() for name in _names(source)))
+    sources = {name: source.renamed(renamed) for name, source in sources.items()}
     for name, source in sources.items():
         if not len(source):
             raise DataError(f"{paths[name]}: expected examples, got none; give a file with texts and labels")
@@ -65,17 +68,27 @@ def classes_of(train: Source, config: ClassifyConfig) -> tuple[str, ...]:
 
     Raises: DataError where there is nothing to tell apart, ConfigError for weights of a class that is not there.
     """
-    names = {name for labels in train.labels for name in labels}
+    names = _names(train)
     fewest = 1 if config.multilabel else 2
     if len(names) < fewest:
-        found = f"one class only, {names.pop()!r}" if names else "no label at all"
+        found = f"one class only, {quoted(names.pop())}" if names else "no label at all"
         raise DataError(f"{config.data}: expected at least {fewest} classes, got {found}; give examples of others too")
     if len(names) > MOST_CLASSES:
         raise DataError(
             f"{config.data}: expected at most {MOST_CLASSES} classes, got {len(names)}; is {config.label!r} the label?"
         )
     classes = sorted(names, key=int) if all(map(str.isdecimal, names)) else sorted(names)
-    for name in config.weights_by_class():
-        if name not in names:
-            raise ConfigError(f"class_weights: no class {name!r}{nearest(name, names)}")
+    _check_names("class_weights: no class", config.weights_by_class(), classes)
     return tuple(classes)
+
+
+def _names(source: Source) -> set[str]:
+    return {name for labels in source.labels for name in labels}
+
+
+def _check_names(what: str, given: Iterable[str], there: Iterable[str]) -> None:
+    """Raises: ConfigError for a name that is not there, with those that are."""
+    there = sorted(set(there))
+    for name in given:
+        if name not in there:
+            raise ConfigError(f"{what} {name!r}; expected some of {listed(there)}{nearest(name, there)}")

@@ -15,12 +15,13 @@ class Prediction:
     """What a model says of an example.
 
     labels: its class or, where there may be several, its labels, the most probable first; probabilities: of every
-    class, by name; text: how the example reads.
+    class, by name; text: how the example reads; id: the name of a signal, None for a text.
     """
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
     text: str
+    id: str | None = None
 
     @property
     def label(self) -> str | None:
@@ -34,7 +35,7 @@ class Prediction:
 
 
 class Writer(Protocol):
-    """Turns predictions into lines."""
+    """Turns predictions into lines; those of signals begin with their ids."""
 
     def head(self, classes: Sequence[str]) -> str: ...
 
@@ -44,30 +45,36 @@ class Writer(Protocol):
 class JsonLines:
     """A JSON object per example: its label (labels, where there may be several), all probabilities, the text."""
 
-    def __init__(self, multilabel: bool, separator: str) -> None:
+    def __init__(self, multilabel: bool, separator: str, with_id: bool) -> None:
         self.multilabel = multilabel
 
     def head(self, classes: Sequence[str]) -> str:
         return ""
 
     def line(self, one: Prediction) -> str:
-        label: dict[str, Any] = {"labels": one.labels} if self.multilabel else {"label": one.label}
+        label: dict[str, Any] = {} if one.id is None else {"id": one.id}
+        label |= {"labels": one.labels} if self.multilabel else {"label": one.label}
         rounded = {name: round(value, 6) for name, value in one.probabilities.items()}
         return json.dumps({**label, "probabilities": rounded, "text": one.text}, ensure_ascii=False) + "\n"
 
 
 class Csv:
-    """A row per example after a head: the label, the highest probability, then that of every class."""
+    """A row per example after a head: the label, the highest probability, then that of every class.
 
-    def __init__(self, multilabel: bool, separator: str) -> None:
+    Where a class has the name of another column, `class ` stands before the names of all classes.
+    """
+
+    def __init__(self, multilabel: bool, separator: str, with_id: bool) -> None:
         self.separator = separator
+        self.columns = [*(["id"] if with_id else []), "label", "probability"]
 
     def head(self, classes: Sequence[str]) -> str:
-        return self.row(["label", "probability", *classes])
+        before = "class " if set(classes) & set(self.columns) else ""
+        return self.row([*self.columns, *(before + name for name in classes)])
 
     def line(self, one: Prediction) -> str:
         numbers = [f"{value:.6f}" for value in (one.probability, *one.probabilities.values())]
-        return self.row([self.separator.join(one.labels), *numbers])
+        return self.row([*([] if one.id is None else [one.id]), self.separator.join(one.labels), *numbers])
 
     def row(self, fields: Sequence[str]) -> str:
         text = io.StringIO()

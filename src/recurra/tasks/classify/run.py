@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from recurra.config import listed, quoted
 from recurra.data import Examples, has_examples, load_examples
-from recurra.data.texts import STDIN, Layout, format_by_name, read_labelled
+from recurra.data.signals import format_of
+from recurra.data.texts import STDIN, Layout, format_by_name, name_of, read_labelled
 from recurra.errors import ConfigError, DataError
 from recurra.inspection.contributions import Explanation, as_page, as_text
 from recurra.models.classifier import LinearClassifier
@@ -60,6 +62,7 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
         """
         if path is not None:
             source = SOURCES[self.fitted.input.kind].read(Path(path), self.config)
+            source = source.renamed(self.config.renamed_labels())
             if not len(source):
                 raise DataError(f"{path}: expected examples, got none; give a file with texts and labels")
             examples = encode(source, self.fitted, self.config.multilabel)
@@ -112,7 +115,8 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
         """A line per example, in the order of the file; with `explain` its tokens and their contributions instead."""
         if options.html is not None and options.html.exists():
             raise ConfigError(f"{options.html}: is there already; remove it or give another --html")
-        writer = WRITERS[options.format](self.config.multilabel, self.config.multilabel_separator)
+        signals = SOURCES[self.fitted.input.kind] is Series
+        writer = WRITERS[options.format](self.config.multilabel, self.config.multilabel_separator, signals)
         explanations: list[Explanation] = []
         head = "" if options.explain else writer.head(self.fitted.classes)
         for block in self._blocks(source, options):
@@ -142,7 +146,8 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
             names = classes[np.flatnonzero(given[number])] if multilabel else classes[[given[number]]]
             by_name = dict(zip(self.fitted.classes, row.tolist(), strict=True))
             ranked = tuple(sorted(names, key=lambda name: -by_name[name]))
-            found.append(Prediction(ranked, by_name, source.whole(number)))
+            name = source.signals.ids[number] if isinstance(source, Series) else None
+            found.append(Prediction(ranked, by_name, source.whole(number), name))
         return found
 
     def _blocks(self, source: Path | str | list[str], options: ClassifyPrediction) -> Iterator[Source]:
@@ -152,19 +157,44 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
             if SOURCES[self.fitted.input.kind] is not Texts:
                 yield Series.of_arrays(source, self.fitted.input)
                 return
+            for number, text in enumerate(texts, start=1):
+                if not isinstance(text, str):
+                    raise DataError(f"text {number}: expected text, got {quoted(text)}; give a list of str")
             for first in range(0, len(texts), BLOCK):
                 block = texts[first : first + BLOCK]
                 yield Texts(block, [()] * len(block), [(Path("text"), first + n + 1) for n in range(len(block))])
         elif SOURCES[self.fitted.input.kind] is Series:
             column = self.config.label_column if options.label_column is None else options.label_column
             config = self.config.model_copy(update={"label_column": column})
-            yield Series.read(Path(source), config, labelled=False)
+            series = Series.read(Path(source), config, labelled=False)
+            if options.label_column is None and format_of(Path(source), config.layout()) == "table":
+                self._check_labels(series)
+            yield series
         else:
             if options.label_column is not None:
                 raise ConfigError("label_column has no effect on texts, only on rows of numbers; leave it out")
             records = read_labelled(Path(source), self._layout(Path(source), options))
+            first_block = list(islice(records, BLOCK))
+            if not first_block:
+                raise DataError(f"{name_of(Path(source))}: expected texts, got none; give one per line, or a table")
+            yield Texts.of(first_block)
             while found := list(islice(records, BLOCK)):
                 yield Texts.of(found)
+
+    def _check_labels(self, series: Series) -> None:
+        """Refuse rows of numbers in which a value stands where training had the label.
+
+        Raises: DataError for what is no class of the model.
+        """
+        known = {*self.fitted.classes, *self.config.renamed_labels()}
+        column = self.config.label_column
+        for number, name in enumerate(series.signals.labels or ()):
+            if name not in known:
+                raise DataError(
+                    f"{series.place(number)}: expected a class of the model ({listed(self.fitted.classes)}) as label "
+                    f"({column}), got {quoted(name)}; where rows have no labels give --label-column none, where they "
+                    f"have others --label-column {column}"
+                )
 
     def _layout(self, path: Path, options: ClassifyPrediction) -> Layout:
         config = self.config

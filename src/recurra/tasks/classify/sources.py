@@ -13,7 +13,7 @@ import numpy as np
 
 from recurra.data import Examples
 from recurra.data.signals import Signals, from_arrays, read_signals
-from recurra.data.texts import Labelled, Layout, Report, find_format, read_labelled, refuse, text_lines
+from recurra.data.texts import Labelled, Layout, Report, find_format, name_of, read_labelled, refuse, text_lines
 from recurra.errors import ConfigError
 from recurra.tasks.classify.options import ClassifyConfig
 from recurra.tasks.inputs.ngrams import NgramInput
@@ -37,7 +37,7 @@ class Source(ABC):
     @abstractmethod
     def read(cls, path: Path, config: ClassifyConfig, *, labelled: bool = True, training: bool = False,
              report: Report = refuse) -> Self:  # fmt: skip
-        """The examples in a file; `training` says whether they are trained on."""
+        """The examples in a file, with labels as they stand there; `training` says whether they are trained on."""
 
     @abstractmethod
     def fit(self, config: ClassifyConfig) -> Any:
@@ -62,6 +62,16 @@ class Source(ABC):
     @abstractmethod
     def names(self, fitted: Any, number: int, steps: Mapping[str, np.ndarray]) -> list[str]:
         """What each step of an encoded example is called."""
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """The examples with other names for their labels, without those of which every label's name is empty."""
+        if not names:
+            return self
+        labels = [tuple(dict.fromkeys(names.get(name, name) for name in own)) for own in self.labels]
+        kept = [number for number, own in enumerate(labels) if not own or any(own)]
+        examples: Any = self.take(kept)
+        found: Self = replace(examples, labels=[tuple(filter(None, labels[number])) for number in kept])
+        return found
 
     def shown(self, number: int) -> str:
         """The beginning of what a reader sees."""
@@ -105,7 +115,7 @@ class Texts(Source):
 
     def place(self, number: int) -> str:
         path, line = self.lines[number]
-        return f"{path}:{line}"
+        return f"{name_of(path)}:{line}"
 
     def whole(self, number: int) -> str:
         return self.texts[number]
@@ -125,12 +135,7 @@ class Series(Source):
     def read(cls, path: Path, config: ClassifyConfig, *, labelled: bool = True, training: bool = False,
              report: Report = refuse) -> Self:  # fmt: skip
         signals = read_signals(path, config.layout(), labelled=labelled)
-        renamed = config.renamed_labels()
-        names = [renamed.get(name, name) for name in signals.labels or [] if labelled]
-        if not labelled:
-            return cls(signals, [()] * len(signals))
-        kept = [number for number, name in enumerate(names) if name]
-        return cls(signals if len(kept) == len(signals) else signals.take(kept), [(names[n],) for n in kept])
+        return cls(signals, [(name,) for name in signals.labels or []] if labelled else [()] * len(signals))
 
     @classmethod
     def of_arrays(cls, arrays: Sequence[Any], fitted: SignalInput) -> Self:
@@ -171,7 +176,6 @@ def layout_of(config: ClassifyConfig, path: Path) -> Layout:
         label_separator=config.label_separator,
         multilabel=config.multilabel,
         multilabel_separator=config.multilabel_separator,
-        label_map=config.renamed_labels(),
         phrases=config.phrases,
     )
 

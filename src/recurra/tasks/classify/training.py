@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from recurra.data import Examples
-from recurra.errors import DataError
+from recurra.errors import ConfigError, DataError
 from recurra.metrics.classification import best_threshold
 from recurra.models.classifier import LinearClassifier
 from recurra.models.weights import count_weights
@@ -57,7 +57,7 @@ class ClassifyTraining(Training[ClassifyConfig, Fitted, Data]):
         found: list[Problem] = []
         try:
             read_parts(config, None, lambda path, line, what: found.append(Problem(path, line, what)))
-        except DataError:
+        except (DataError, ConfigError):
             if not found:
                 return super().problems(config)
         return found or super().problems(config)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.config.series import ALL
 from recurra.data.series import (
     Clock,
     Scales,
@@ -157,8 +158,11 @@ def is_prepared(where: Path) -> bool:
 
 
 def _read(config: ForecastConfig, fitted: Fitted | None) -> tuple[SeriesSet, Splits]:
+    if fitted is not None:
+        config = with_targets(config, fitted.targets)
     assert config.data is not None
     series = read_series(config.data, config, None if fitted is None else fitted.clock)
+    config = with_targets(config, series.targets)
     if config.split_rows is not None:
         return series, split_by_rows(series, config.split_rows)
     if config.split_dates is not None:
@@ -169,6 +173,11 @@ def _read(config: ForecastConfig, fitted: Fitted | None) -> tuple[SeriesSet, Spl
         None if path is None else read_series(path, config, series.clock) for path in (config.valid, config.test)
     )
     return split_by_files(series, valid, test, config.valid_frac, config.horizon)
+
+
+def with_targets(config: ForecastConfig, targets: tuple[str, ...]) -> ForecastConfig:
+    """The options with the columns that `target=all` stood for: further files may have others, or another order."""
+    return config.model_copy(update={"target": list(targets)}) if config.target == [ALL] else config
 
 
 def _window(config: ForecastConfig, clock: Clock, fitted: Fitted | None) -> tuple[int, int]:
@@ -272,7 +281,9 @@ def facts_of(data: Data, fitted: Fitted, config: ForecastConfig) -> dict[str, An
     facts |= {"past covariates": ", ".join(fitted.past)} if fitted.past else {}
     facts |= {"calendar": ", ".join(fitted.calendar)} if fitted.calendar else {}
     frequency = "rows, without time" if not clock.tells_time else f"{clock.frequency.text}, zone {clock.zone or 'none'}"
-    facts |= {"step": f"{frequency}; season {fitted.season}", "missing": _missing(series, config.fill)}
+    missing = missing_of(series, config.fill)
+    missing = f"{missing}, not trained on, not scored" if missing else "none"
+    facts |= {"step": f"{frequency}; season {fitted.season}", "missing": missing}
     for part in ("train", "valid", "test"):
         begins, ends = data.splits.part(part)
         windows = data.windows(part, fitted, config.horizon, 1 if part == "train" else config.stride,
@@ -281,20 +292,20 @@ def facts_of(data: Data, fitted: Fitted, config: ForecastConfig) -> dict[str, An
     return {**facts, "example": _example(series)}
 
 
-def _missing(series: SeriesSet, rule: str) -> str:
+def missing_of(series: SeriesSet, rule: str, begins: np.ndarray | None = None) -> str:
+    """What was missing and filled in each series from the steps `begins` [N], or from its first; empty for nothing."""
     missing = ~np.asarray(series.observed)
+    for number, begin in enumerate(() if begins is None else begins):
+        missing[series.bounds[number] : series.bounds[number] + begin] = False
     if not missing.any():
-        return "none"
+        return ""
     steps, values = int(missing.all(1).sum()), int(missing.sum())
     row = int(np.argmax(missing.any(1)))
     number = int(np.searchsorted(series.bounds, row, "right")) - 1
     step = row - int(series.bounds[number])
     time = series.clock.text(series.times(number, step, step + 1))[0]
     where = f" of series {series.ids[number]!r}" if len(series) > 1 else ""
-    return (
-        f"{steps:,} steps, {values:,} values in all, the first at {time}{where}; "
-        f"filled by {rule}, not trained on, not scored"
-    )
+    return f"{steps:,} steps, {values:,} values in all, the first at {time}{where}; filled by {rule}"
 
 
 def _example(series: SeriesSet) -> str:

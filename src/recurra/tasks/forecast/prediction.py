@@ -44,8 +44,9 @@ def extended(series: SeriesSet, fitted: Fitted, config: ForecastConfig, horizon:
         ends = np.full((len(series), horizon, array.shape[1]), end, array.dtype)
         return np.concatenate([array[rows], ends], 1).reshape(len(series) * steps, array.shape[1])
 
-    starts = np.array([series.times(number, int(length) - window, int(length) - window + 1)[0]
-                       for number, length in enumerate(lengths)])  # fmt: skip
+    # The last time is asked for too: one after the year 9999 is refused before anything is written.
+    ends = [np.array([length - window, length + horizon - 1]) for length in lengths]
+    starts = np.array([series.clock.after(int(series.starts[n]), end)[0] for n, end in enumerate(ends)])
     found = replace(
         series, bounds=np.arange(len(series) + 1) * steps, starts=starts, values=longer(series.values, 1),
         observed=longer(series.observed), known=longer(series.known), past=longer(series.past),

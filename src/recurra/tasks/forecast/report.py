@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ def _write_table(writer: csv._writer, found: Backtest) -> None:  # type: ignore[
 
 
 def _written(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    """A number of the table; an empty cell for one that is infinite, NaN or was not measured."""
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
 def panels(run: ForecastRun, origins: Origins, horizon: int) -> list[Panel]:
@@ -67,5 +69,7 @@ def panels(run: ForecastRun, origins: Origins, horizon: int) -> list[Panel]:
             title = " ".join(part for part in (series.ids[number], target) if part)
             values = np.where(series.observed[rows, column], series.values[rows, column], np.nan)
             moments = clock.local(times).astype("datetime64[us]") if clock.tells_time else times
-            shown.append(Panel(title, moments, values, found.point[:, at, column], quantiles, run.config.levels))
+            place = f"series {number + 1}, target {column + 1}"
+            point = found.point[:, at, column]
+            shown.append(Panel(title, moments, values, point, quantiles, run.config.levels, place))
     return shown[:PANELS]

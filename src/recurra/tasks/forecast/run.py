@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,21 @@ import torch
 from recurra.data.series import Scales, SeriesSet, WindowReader, Windows, fit_scales, read_series
 from recurra.data.series.record import put_behind
 from recurra.data.series.scaling import check_positive
+from recurra.data.series.tables import STDIN
 from recurra.errors import ConfigError, DataError
 from recurra.models.forecaster import Forecaster
 from recurra.tasks.forecast.backtest import MODEL, ROWS, Backtest, backtest
-from recurra.tasks.forecast.data import Data, Fitted, is_prepared, naive_scales, prepare, reader_of, with_calendar
+from recurra.tasks.forecast.data import (
+    Data,
+    Fitted,
+    is_prepared,
+    missing_of,
+    naive_scales,
+    prepare,
+    reader_of,
+    with_calendar,
+    with_targets,
+)
 from recurra.tasks.forecast.forecasting import Forecasts, forecast
 from recurra.tasks.forecast.network import build
 from recurra.tasks.forecast.options import ForecastConfig, ForecastEvaluation, ForecastPrediction
@@ -25,6 +37,7 @@ from recurra.tasks.forecast.report import write_report
 from recurra.tasks.run import Run
 from recurra.training.memory import enough_memory
 
+LOGGER = logging.getLogger("recurra")
 SHOWN = ("mae", "rmse", "smape", "mase", "mse_scaled", "mae_scaled")
 """What is told of baselines beside the model."""
 
@@ -170,17 +183,14 @@ class ForecastRun(Run[ForecastConfig, Fitted, Forecaster]):
         return prepare(self.config, self.folder, self.folder / "data", self.fitted)[1]
 
     def _series(self, path: Path, continues: bool) -> tuple[SeriesSet, np.ndarray]:
-        """The series of a file, and where in each the file begins, [N]."""
+        """The series of a file, and where in each the file begins, [N]; what was filled in it is logged."""
         fitted = self.fitted
-        found = with_calendar(read_series(path, self.config, fitted.clock), fitted.calendar)
-        if len(found.targets) != len(fitted.targets):
-            raise DataError(
-                f"{path}:1: expected {len(fitted.targets)} targets, {', '.join(fitted.targets)}, got "
-                f"{len(found.targets)}; give a file in the form of the training data"
-            )
+        config = with_targets(self.config, fitted.targets)
+        found = with_calendar(read_series(path, config, fitted.clock), fitted.calendar)
         if self.config.log:
             check_positive(found)
         if not continues:
+            self._tell_missing(path, found, np.zeros(len(found), np.int64))
             return found, np.zeros(len(found), np.int64)
         before = self.data().series
         absent = [name for name in found.ids if name not in before.places]
@@ -190,7 +200,12 @@ class ForecastRun(Run[ForecastConfig, Fitted, Forecaster]):
             )
         before = before.take([before.places[name] for name in found.ids])
         joined = put_behind(before, found, "file")
+        self._tell_missing(path, joined, before.lengths)
         return joined, joined.lengths - found.lengths
+
+    def _tell_missing(self, path: Path, series: SeriesSet, begins: np.ndarray) -> None:
+        if missing := missing_of(series, self.config.fill, begins):
+            LOGGER.warning("%s: missing: %s", "stdin" if path == STDIN else path, missing)
 
     def _scales(self, series: SeriesSet, ends: np.ndarray) -> tuple[Scales, np.ndarray]:
         """Scales and what MASE divides by: of the training, or, for a series that was not in it, of its first `ends`

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recurra.config import listed
 from recurra.data.signals import Signals
 from recurra.data.signals.scale import differences, fill_missing, measured_moments, standardise_series
 from recurra.errors import DataError
@@ -100,8 +101,8 @@ class SignalInput(Input):
             )
         if tuple(signals.channels) != self.channels:
             raise DataError(
-                f"{signals.path}: expected channels {', '.join(self.channels)} as in training, got "
-                f"{', '.join(signals.channels)}; name and order them alike"
+                f"{signals.path}: expected channels {listed(self.channels)} as in training, got "
+                f"{listed(signals.channels)}; name and order them alike"
             )
 
     def fields(self) -> dict[str, Any]:

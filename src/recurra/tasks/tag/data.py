@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from recurra.config import quoted
 from recurra.data import Examples, has_examples, load_examples, save_examples
 from recurra.data.conll import Column, TaggedText, read_conll
 from recurra.data.tag_schemes import SCHEMES, Scheme, find_breaks, recognise, write_spans
@@ -94,7 +95,9 @@ def learn_tags(text: TaggedText, config: Any) -> tuple[list[str], str | None, st
     assert text.tags is not None
     used = text.tags.used()
     if len(used) < 2:
-        raise DataError(f"{text.path}: expected at least 2 different tags, got only {used[0]!r}; give another --column")
+        raise DataError(
+            f"{text.path}: expected at least 2 different tags, got only {quoted(used[0])}; give another --column"
+        )
     source = recognise(text.tags, text.lengths)
     if source is None:
         for name in ("scheme", "repair"):
@@ -119,7 +122,7 @@ def faults(text: TaggedText, fitted_tags: list[str], source: str | None, repair:
         known = set(SCHEMES[source].tags(type_names(fitted_tags)))
     for place, tag in enumerate(text.tags.values):
         if tag not in known and (at := np.flatnonzero(text.tags.ids == place)).size:
-            what = f"tag {tag!r} is not in the training data"
+            what = f"tag {quoted(tag)} is not in the training data"
             near = ", ".join(fitted_tags[:6]) + (", ..." if len(fitted_tags) > 6 else "")
             yield int(text.lines[at[0]]), f"{what}, which has {near}; mend it, or train on sentences that have it"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from recurra.config import Config
 from recurra.errors import ConfigError
+from recurra.tasks.folder import config_of_run
 from recurra.tasks.inputs import read_fields
 from recurra.tasks.tag.options import TagConfig
 from recurra.tasks.tag.run import TagRun
@@ -54,7 +55,7 @@ class TaggerTraining:
 def training_of(config: TagConfig) -> type[Any]:
     """The training for the data in `config`. Raises: ConfigError for options that have no effect on it."""
     assert config.data is not None
-    signals = reads_signals(config.data)
+    signals = reads_signals(config.data.absolute())
     groups = config.groups()
     for name in [*groups["Columns"], *groups["Words"]] if signals else [*groups["Signals"], *groups["Noise"]]:
         if getattr(config, name) != type(config).model_fields[name].get_default():
@@ -64,5 +65,6 @@ def training_of(config: TagConfig) -> type[Any]:
 
 
 def is_of_signals(folder: Path) -> bool:
-    """Whether the run in a folder reads signals. Raises: FolderError where it is no run."""
+    """Whether the run in a folder reads signals. Raises: FolderError where it is no run of a tagger."""
+    config_of_run(TagConfig, folder)
     return bool(read_fields(folder)["kind"] == "signal")

@@ -14,7 +14,7 @@ import numpy as np
 from recurra.data import Examples
 from recurra.data.conll import Column, TaggedText, read_conll
 from recurra.data.tag_schemes import SCHEMES
-from recurra.data.texts.tables import text_lines
+from recurra.data.texts.tables import name_of, text_lines
 from recurra.errors import DataError
 from recurra.metrics.spans import find_spans, type_names
 from recurra.tasks.tag.data import Fitted, converted, encode
@@ -54,7 +54,7 @@ def read_sentences(source: Path, input_format: str | None, word_column: Any) -> 
             yield Sentence(number, first, line[first:last], tokens)
             empty = False
     if empty:
-        raise DataError(f"{source}: expected text, got no word; give a file with text")
+        raise DataError(f"{name_of(source)}: expected text, got no word; give a file with text")
 
 
 def _listed(text: TaggedText) -> Iterator[Sentence]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from recurra.config import quoted
 from recurra.data import Examples, has_examples
 from recurra.data.tag_schemes import SCHEMES, transitions
 from recurra.errors import ConfigError, DataError
@@ -85,14 +86,11 @@ class TagRun(Run[TagConfig, Fitted, Tagger]):
         Returns: for each its text, tokens, tags, the confidence of each tag, for tags of spans the spans, and with
         k_best > 1 the likeliest sequences of tags.
 
-        Raises: ConfigError where a sentence is one text, DataError where one is empty.
+        Raises: ConfigError for a k_best below 1, or where a sentence is no list; DataError where a word is no text,
+        or empty.
         """
-        for sentence in sentences:
-            if isinstance(sentence, str):
-                raise ConfigError(f"predict: expected a list of words, got {sentence[:40]!r}; split it")
-            if not all(sentence) or not len(sentence):
-                raise DataError("predict: expected words, got an empty sentence or word; leave it out")
-        given = iter([from_words(words) for words in sentences])
+        TagPrediction.make(k_best=k_best, format="jsonl")
+        given = map(from_words, [_checked(sentence) for sentence in sentences])
         return [{**record, "tags": record["tags"][:]} for record in predictions(self, given, PREDICTION_ROWS, k_best)]
 
     def write_predictions(self, source: Path, options: TagPrediction) -> Iterator[str]:
@@ -102,6 +100,19 @@ class TagRun(Run[TagConfig, Fitted, Tagger]):
         written = as_json if options.format == "jsonl" else as_conll
         with enough_memory(self.device, "give shorter sentences"):
             yield from map(written, predictions(self, sentences, PREDICTION_ROWS, options.k_best))
+
+
+def _checked(sentence: Any) -> list[str]:
+    """The words of a sentence given to `TagRun.predict`."""
+    if isinstance(sentence, str) or not isinstance(sentence, Iterable):
+        raise ConfigError(f"predict: expected a list of words, got {quoted(sentence)}; split it")
+    words = list(sentence)
+    for word in words:
+        if not isinstance(word, str):
+            raise DataError(f"predict: expected words, got {quoted(word)}; give a list of str")
+    if not words or not all(words):
+        raise DataError("predict: expected words, got an empty sentence or word; leave it out")
+    return words
 
 
 def _crf(config: TagConfig, fitted: Fitted) -> LinearChainCRF:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from recurra.data import Examples
-from recurra.data.word_forms import WordVocabulary
 from recurra.errors import ConfigError, DataError
 from recurra.tasks.card import About
 from recurra.tasks.examples import ExamplesJob, TensorBatch
 from recurra.tasks.inputs.words import WORD, WordsInput
+from recurra.tasks.network import recurrent_stack
 from recurra.tasks.run import PREDICTION_ROWS
 from recurra.tasks.tag.data import TAG, Fitted, faults, learn_tags, prepare, read_parts
 from recurra.tasks.tag.options import TagConfig
@@ -37,9 +38,8 @@ class TagTraining(Training[TagConfig, Fitted, dict[str, Examples]]):
 
     @classmethod
     def check_network(cls, config: TagConfig) -> None:
-        lengths = tuple(config.affixes or ())
-        words = WordsInput(WordVocabulary(["a"], ["a"], affix_lengths=lengths))
-        TagRun.build(config, Fitted(words, ["O", "B-a", "I-a"], "bio", "bio"), "meta")
+        with torch.device("meta"):  # of the stack alone: a whole model's embeddings make torch import its compiler
+            recurrent_stack(config, 8, bidirectional=config.bidirectional)
 
     @classmethod
     def problems(cls, config: TagConfig) -> list[Problem]:

@@ -97,9 +97,7 @@ def test_other_channels_are_refused(train: Signals) -> None:
         DataError, match=r"made.npz: expected 2 channels as in training, got 1; give series of the same"
     ):
         fitted.encode(make(np.ones((1, 1)), [1], ("x",)))
-    with pytest.raises(
-        DataError, match=r"made.npz: expected channels 'x', 'y' as in training, got 'y', 'x'; name"
-    ):
+    with pytest.raises(DataError, match=r"made.npz: expected channels 'x', 'y' as in training, got 'y', 'x'; name"):
         fitted.encode(make(np.ones((1, 2)), [1], ("y", "x")))
     small = SignalInput.fit(make(np.array([[1e-30, 0], [0, 1]]), [2]), SignalOptions())
     with pytest.raises(DataError, match="series 2: expected values that float32 holds once scaled, got one too large"):

@@ -42,6 +42,23 @@ class Layout:
     phrases: bool = False
 
 
+TOLD: dict[str, tuple[str, ...]] = {
+    "csv": ("text", "label", "header", "separator"),
+    "tsv": ("text", "label", "header", "separator"),
+    "jsonl": ("text", "label"),
+    "label-first": ("separator",),
+    "trees": ("phrases",),
+}
+"""Which of these fields a format makes use of; formats that are not named of none."""
+
+
+def check_told(path: Path, kind: str, told: Sequence[str]) -> None:
+    """Refuse fields that were given and have no effect on files of this format. Raises: ConfigError."""
+    for name in told:
+        if name not in TOLD.get(kind, ()):
+            raise ConfigError(f"{name} has no effect on {path.name}, which is read as {kind}; leave it out")
+
+
 def _csv(path: Path, layout: Layout, report: Report) -> Iterator[Found]:
     separator = layout.separator or ","
     if len(separator) != 1 or separator in '"\r\n':

@@ -186,6 +186,8 @@ class ClassifyConfig(
         self._check_effects()
         if not self.multilabel and self.multilabel_separator != ",":
             raise ConfigError("multilabel_separator has no effect without multilabel; leave it out, or set multilabel")
+        if self.vectors is not None and self.embedding_dim != type(self).model_fields["embedding_dim"].default:
+            raise ConfigError("embedding_dim has no effect with vectors, which have a width of their own; leave it out")
         if self.vectors is not None and self.init_from is not None:
             raise ConfigError("vectors has no effect with init_from, whose embedding is taken; leave it out")
         if self.multilabel:

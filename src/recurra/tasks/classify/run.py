@@ -13,7 +13,7 @@ import torch
 from recurra.config import listed, quoted
 from recurra.data import Examples, has_examples, load_examples
 from recurra.data.signals import format_of
-from recurra.data.texts import STDIN, Layout, format_by_name, name_of, read_labelled
+from recurra.data.texts import STDIN, Layout, check_told, format_by_name, name_of, read_labelled
 from recurra.errors import ConfigError, DataError
 from recurra.inspection.contributions import Explanation, as_page, as_text
 from recurra.models.classifier import LinearClassifier
@@ -164,6 +164,9 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
                 block = texts[first : first + BLOCK]
                 yield Texts(block, [()] * len(block), [(Path("text"), first + n + 1) for n in range(len(block))])
         elif SOURCES[self.fitted.input.kind] is Series:
+            for name in ("input_format", "text", "header", "separator"):
+                if name in options.model_fields_set:
+                    raise ConfigError(f"{name} has no effect on signals, only on texts; leave it out")
             column = self.config.label_column if options.label_column is None else options.label_column
             config = self.config.model_copy(update={"label_column": column})
             series = Series.read(Path(source), config, labelled=False)
@@ -199,9 +202,10 @@ class ClassifyRun(Run[ClassifyConfig, Fitted, Any]):
     def _layout(self, path: Path, options: ClassifyPrediction) -> Layout:
         config = self.config
         named = options.input_format
-        found = named if named != "auto" else "lines" if path == STDIN else format_by_name(path)
+        found = named if named != "auto" else "lines" if path == STDIN else format_by_name(path) or "lines"
+        check_told(path, found, [name for name in ("text", "header", "separator") if name in options.model_fields_set])
         return Layout(
-            format=found or "lines",
+            format=found,
             text=options.text or config.text,
             label=None,
             header=config.header if options.header is None else options.header,

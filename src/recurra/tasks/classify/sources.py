@@ -13,7 +13,17 @@ import numpy as np
 
 from recurra.data import Examples
 from recurra.data.signals import Signals, from_arrays, read_signals
-from recurra.data.texts import Labelled, Layout, Report, find_format, name_of, read_labelled, refuse, text_lines
+from recurra.data.texts import (
+    Labelled,
+    Layout,
+    Report,
+    check_told,
+    find_format,
+    name_of,
+    read_labelled,
+    refuse,
+    text_lines,
+)
 from recurra.errors import ConfigError
 from recurra.tasks.classify.options import ClassifyConfig
 from recurra.tasks.inputs.ngrams import NgramInput
@@ -197,6 +207,10 @@ def find_kind(config: ClassifyConfig, path: Path) -> str:
     for name in others:
         if getattr(config, name) != type(config).model_fields[name].get_default():
             raise ConfigError(f"{name} has no effect on a {kind}; leave it out, or set input")
+    if kind == "text" and not path.is_dir():
+        fields = ("text", "label", "header", "separator", "phrases")
+        given = [name for name in fields if getattr(config, name) != type(config).model_fields[name].get_default()]
+        check_told(path, layout_of(config, path).format, given)
     if kind == "signal" and (config.model == "ngram" or config.multilabel or config.baseline == "ngram"):
         raise ConfigError("n-grams and multilabel go with texts, not with signals; leave them out")
     return kind

@@ -32,7 +32,7 @@ from recurra.tasks.network import recurrent_stack
 from recurra.tasks.training import Problem, Results, Training
 from recurra.training import Event, Finished, Job
 
-BASELINE = "test n-grams"
+BASELINE = "n-grams"
 
 
 class ClassifyTraining(Training[ClassifyConfig, Fitted, Data]):
@@ -129,14 +129,13 @@ class ClassifyTraining(Training[ClassifyConfig, Fitted, Data]):
 
     def results(self, run: ClassifyRun) -> Results:
         parts, classes = self.data.parts, len(self.fitted.classes)
-        if "test" not in parts:
-            return {}
-        found = {"test": measure_part(run.model, parts["test"], classes)}
-        if self.data.ngrams:
-            features = 1 + max(int(part.steps["features"].max(initial=0)) for part in self.data.ngrams.values())
+        found = {"test": measure_part(run.model, parts["test"], classes)} if "test" in parts else {}
+        part = "test" if "test" in parts else self._measured
+        if self.data.ngrams and part != "train":
+            features = 1 + max(int(one.steps["features"].max(initial=0)) for one in self.data.ngrams.values())
             baseline = LinearClassifier(features, classes)
             fit_linear(baseline, self.data.ngrams, self.weights)
-            found[BASELINE] = measure_part(baseline, self.data.ngrams["test"], classes)
+            found[f"{part} {BASELINE}"] = measure_part(baseline, self.data.ngrams[part], classes)
         return found
 
     def write_report(self, run: ClassifyRun, results: Results) -> None:

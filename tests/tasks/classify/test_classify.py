@@ -176,7 +176,7 @@ def test_pretrained_vectors(csv_file: Path, tmp_path: Path) -> None:
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("lovely 1 0 0.5\nfilm 0 1 -0.5\nunseen 9 9 9\n")
     events: list[Any] = []
-    options = {"vectors": vectors, "lowercase": True, "freeze_embedding": True, "epochs": 1}
+    options = {"vectors": vectors, "embedding_dim": 100, "lowercase": True, "freeze_embedding": True, "epochs": 1}
     run = train(csv_file, tmp_path / "run", on_event=events.append, **options)
     weight = run.model.encoder.embedding.weight
     for word, vector in {"lovely": [1, 0, 0.5], "film": [0, 1, -0.5]}.items():

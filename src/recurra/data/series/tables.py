@@ -7,7 +7,7 @@ import difflib
 import io
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +154,3 @@ def bad_number(path: str, line: int, column: str, text: str) -> DataError:
     if _is_finite(text):
         hint = f"; networks hold numbers up to {LARGEST_VALUE:.1e}, give another unit"
     return DataError(f"{path}:{line}: expected a number in column {column!r}, got {text.strip()!r}{hint}")
-
-
-def names_of(given: Sequence[str] | None) -> list[str]:
-    """The names in `a,b,c` or in a list of such."""
-    return [name.strip() for one in given or () for name in one.split(",") if name.strip()]

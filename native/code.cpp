@@ -146,19 +146,15 @@ bool touches(const Storage& code, const Stage& stage, int buffer) {
 const Stage* find_windowed(const Storage& code) {
     if (code.stages[0].empty()) return nullptr;
     const Stage& last = code.stages[0].back();
-    return last.kind == StageKind::multiply && last.rate == Rate::step ? &last : nullptr;
-}
-
-// Whether each step of the loop reads what the windowed product has made for it, and nothing else does.
-bool is_passing(const Storage& code, const Stage& windowed) {
-    const int buffer = code.slots[windowed.result.slot].buffer;
-    if (code.buffers[buffer].given) return false;
-    auto elsewhere = [&](const Stage& each) { return &each != &windowed && touches(code, each, buffer); };
+    if (last.kind != StageKind::multiply || last.rate != Rate::step) return nullptr;
+    const int buffer = code.slots[last.result.slot].buffer;
+    if (code.buffers[buffer].given) return nullptr;
+    auto elsewhere = [&](const Stage& each) { return &each != &last && touches(code, each, buffer); };
     for (int phase : {0, 2})
-        if (std::any_of(code.stages[phase].begin(), code.stages[phase].end(), elsewhere)) return false;
-    return std::none_of(code.slots.begin(), code.slots.end(), [&](const Slot& each) {
-        return each.kind == Kind::enter && code.slots[each.of].buffer == buffer;
-    });
+        if (std::any_of(code.stages[phase].begin(), code.stages[phase].end(), elsewhere)) return nullptr;
+    for (const Slot& each : code.slots)
+        if (each.forward || (each.kind == Kind::enter && code.slots[each.of].buffer == buffer)) return nullptr;
+    return &last;
 }
 
 double work_of(const Stage& stage) {
@@ -228,7 +224,6 @@ Code::Code(const std::vector<std::int64_t>& flat, const std::vector<double>& rea
     registers = held->registers;
     product_count = held->products;
     windowed = find_windowed(*held);
-    passing = windowed && is_passing(*held, *windowed) ? held->slots[windowed->result.slot].buffer : -1;
     storage_ = held.release();
 }
 

@@ -106,10 +106,9 @@ struct Code {
     int registers;      // numbers of the largest program's own memory
     int product_count;  // products, each with its place among the packed matrices
     double work[3];     // multiplications for each row, by phase: whether threads are worth starting
-    // The last stage before the loop, where it is a product: the loop can make it for some steps at a time, which it
-    // then finds in the cache. Null where there is none.
+    // The last stage before the loop, where it is a product that the loop alone reads: it can be made some steps at a
+    // time, in a window that stays in the cache. Null where there is none.
     const Stage* windowed;
-    int passing;  // its buffer, where nothing but the loop reads it, each step its own rows; else -1
 
     // Throws std::invalid_argument for numbers that are no code.
     Code(const std::vector<std::int64_t>& flat, const std::vector<double>& numbers);

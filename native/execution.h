@@ -17,8 +17,9 @@ struct Execution {
     T** panels;   // packed matrices of the loop's products; null where they are used as they lie
     int window;   // steps that the code's windowed product makes at a time; 0 where it is made before the loop
 
-    // Whether a slot's buffer has rows for the steps of one window alone.
-    bool in_window(const Slot& slot) const { return window > 0 && slot.buffer == run.code->passing; }
+    bool in_window(const Slot& slot) const {
+        return window > 0 && slot.buffer == run.code->slots[run.code->windowed->result.slot].buffer;
+    }
 };
 
 inline ptrdiff_t rows_of(const Batch& batch, Extent rows) {
@@ -41,7 +42,7 @@ constexpr ptrdiff_t aligned(ptrdiff_t bytes) { return (bytes + 63) / 64 * 64; }
 template <class T>
 inline ptrdiff_t buffer_bytes(const Run& run, int buffer, int window) {
     const Code& code = *run.code;
-    const bool windowed = window > 0 && code.passing == buffer;
+    const bool windowed = window > 0 && code.slots[code.windowed->result.slot].buffer == buffer;
     const ptrdiff_t rows =
         windowed ? static_cast<ptrdiff_t>(window) * run.batch.batch : rows_of(run.batch, code.buffers[buffer].rows);
     return aligned(rows * code.buffers[buffer].width * static_cast<ptrdiff_t>(sizeof(T)));

@@ -108,8 +108,6 @@ inline int shares_of(int team, int runs, int batch) {
 constexpr ptrdiff_t window_bytes = 384 * 1024;
 // Rows of a step and thread from which on a window pays: fewer make tiles too low.
 constexpr int window_rows = 4;
-// Bytes of the windowed product's packed matrices, held beside those of the loop, where the window saves no memory.
-constexpr std::size_t window_panels = 2 << 20;
 
 // Steps that the windowed product of a run makes at a time, or 0 where it is better made for all steps at once.
 template <class T>
@@ -117,7 +115,6 @@ inline int window_of(const Run& run, int runs, int team) {
     const Batch& batch = run.batch;
     const Stage* stage = run.code->windowed;
     if (!stage || batch.batch <= 2 || batch.offset[batch.steps] <= most_lying) return 0;
-    if (run.code->passing < 0 && packed_numbers<T>(stage->depth, stage->columns) * sizeof(T) > window_panels) return 0;
     const int shares = shares_of(team, runs, batch.batch);
     if (shares * runs < team || batch.offset[batch.steps] < window_rows * shares * batch.steps) return 0;
     const ptrdiff_t rows = (batch.batch + shares - 1) / shares;

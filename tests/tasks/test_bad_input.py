@@ -117,7 +117,7 @@ TEXTS = [
     ("cut.gz", r".*/cut.gz: expected whole gzip, got a damaged file \(.*\); fetch it again"),
     ("damaged.gz", r".*/damaged.gz: expected whole gzip, got a damaged file \(.*\); fetch it again"),
     ("'s\udcff.txt'", r"data: must be Unicode text, got 's\\udcff.txt'; give it as UTF-8"),
-    ("", r"no data; give a text file, as in `recurra train lm corpus.txt`"),
+    ("", r"no data; give a text file, as in `recurra train lm DATA`"),
 ]
 
 
@@ -244,7 +244,7 @@ ON_MODELS = [
     ("score {char} --file blank.txt", r"no sentences; give some, or --file F with one per line \(- is stdin\)"),
     ("train lm --resume theirs", r"theirs: expected a run folder, found a folder without config.yaml; .*"),
     ("train lm --resume {char} --epochs 9", r"--resume continues with the options saved in .*; leave out --epochs, .*"),
-    ("train lm good.txt --resume {char}", r"good.txt: .* has its text already, in data; leave it out"),
+    ("train lm good.txt --resume {char}", r"good.txt: .* has its data already, in data; leave it out"),
     ("summary --vocabulary 9999999999", r'invalid value "9999999999" for --vocabulary. Must be <= .*'),
     ("summary --vocabulary 9 --num-layers 9999", r"num_layers: must be less than or equal to 200, got 9999"),
 ]
@@ -453,7 +453,7 @@ def test_the_python_interface_says_the_same(place: Path) -> None:
         recurra.train("lm", "empty.txt", output_dir="run")
     with pytest.raises(ConfigError, match=r"^unknown option 'hiden_size'; did you mean 'hidden_size'\?$"):
         recurra.train("lm", "good.txt", hiden_size=3)
-    with pytest.raises(ConfigError, match=r"^unknown task 'ml'; known: lm$"):
+    with pytest.raises(ConfigError, match=r"^unknown task 'ml'; known: lm, classify, tag, forecast$"):
         recurra.train("ml", "good.txt")
     with pytest.raises(ConfigError, match=r"^no data; "):
         recurra.train("lm")

@@ -43,4 +43,4 @@ def confusion_picture(counts: np.ndarray, classes: Sequence[str], file: Path) ->
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=120, bbox_inches="tight")

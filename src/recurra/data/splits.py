@@ -120,12 +120,11 @@ def _line_start(path: Path, position: int, within: int) -> int:
     return position + len(rest) - len(rest.lstrip(CONTINUING))
 
 
-def _find_in_folder(folder: Path) -> dict[str, Path]:
-    """The file of each split in a folder. Raises: DataError that says what was found."""
-    texts = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+def match_parts(folder: Path, entries: Sequence[Path]) -> dict[str, Path]:
+    """The entry of a folder for each part, by the words of its name. Raises: DataError where a part has several."""
     found: dict[str, Path] = {}
     for name, spellings in NAMES.items():
-        matching = [path for path in texts if set(re.split(r"[\W_\d]+", path.name.lower())) & set(spellings)]
+        matching = [path for path in entries if set(re.split(r"[\W_\d]+", path.name.lower())) & set(spellings)]
         if len(matching) > 1:
             raise DataError(
                 f"{folder}: expected one {name} file, got {', '.join(p.name for p in matching)}; "
@@ -133,6 +132,13 @@ def _find_in_folder(folder: Path) -> dict[str, Path]:
             )
         if matching:
             found[name] = matching[0]
+    return found
+
+
+def _find_in_folder(folder: Path) -> dict[str, Path]:
+    """The file of each split in a folder. Raises: DataError that says what was found."""
+    texts = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    found = match_parts(folder, texts)
     if "train" not in found:
         here = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise DataError(

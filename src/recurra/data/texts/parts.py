@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from recurra.data.splits import NAMES, existing
-from recurra.errors import DataError
+from recurra.data.splits import existing, match_parts
 
 
 def find_parts(data: Path, valid: Path | None = None, test: Path | None = None) -> dict[str, Path]:
@@ -25,15 +23,4 @@ def find_parts(data: Path, valid: Path | None = None, test: Path | None = None) 
 
 
 def _parts_in(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    for name, spellings in NAMES.items():
-        matching = [path for path in entries if set(re.split(r"[\W_\d]+", path.name.lower())) & set(spellings)]
-        if len(matching) > 1:
-            raise DataError(
-                f"{folder}: expected one {name} file, got {', '.join(p.name for p in matching)}; "
-                "leave one, or give the files themselves"
-            )
-        if matching:
-            found[name] = matching[0]
-    return found
+    return match_parts(folder, sorted(path for path in folder.iterdir() if not path.name.startswith(".")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recurra.data import Examples
-from recurra.metrics.spans import find_spans, overall, score_spans, type_names
+from recurra.metrics.spans import overall, score_spans
 from recurra.models.tagger import IGNORED, Tagger
 from recurra.tasks.examples import TensorBatch, each_batch
 from recurra.tasks.tag.data import TAG, Fitted
@@ -83,11 +82,3 @@ def _tokens(examples: Examples, batch: TensorBatch) -> np.ndarray:
 def _real(like: Tensor, lengths: Tensor) -> Tensor:
     """Where there are tokens, bool [T, B]."""
     return torch.arange(like.shape[0], device=like.device).unsqueeze(1) < lengths.to(like.device)
-
-
-def each_span(tags: list[str], ids: np.ndarray) -> Iterator[tuple[int, int, str]]:
-    """Start, stop and type of the spans of one sentence."""
-    names = type_names(tags)
-    spans = find_spans(tags, ids, np.array([len(ids)]))
-    for start, stop, kind in zip(spans.starts, spans.stops, spans.types, strict=True):
-        yield int(start), int(stop), names[kind]

@@ -249,6 +249,24 @@ inline void run_instruction(const Block<T>& b, const Instruction& in) {
     }
 }
 
+// Starts fetching what the program reads and writes in the rows that follow the block's: they lie a row's width apart,
+// often beyond what the processor foresees.
+template <class T>
+inline void fetch_rows_after(const Stage& stage, const Block<T>& b) {
+    constexpr int STEP = line_bytes / static_cast<int>(sizeof(T));
+    auto fetch = [&b](const Span& span) {
+        if (span.slot < 0 || span.number || b.bases[span.slot].stride == 0) return;
+        const Base<T>& base = b.bases[span.slot];
+        const T* p = base.p + span.column + (b.row + b.rows) * base.stride + b.first;
+        for (int n = 0; n < b.width; n += STEP) __builtin_prefetch(p + n);
+    };
+    for (int k = 0; k < stage.instruction_count; ++k) {
+        const Instruction& in = stage.instructions[k];
+        fetch(in.result);
+        for (int j = 0; j < in.count; ++j) fetch(in.arguments[j]);
+    }
+}
+
 // A program over rows [0, rows) from where the bases point. In chunks: several narrow rows, or part of a wide one.
 template <class T>
 void run_program(const Stage& stage, const Base<T>* bases, T* registers, const double* numbers, int rows) {
@@ -267,6 +285,7 @@ void run_program(const Stage& stage, const Base<T>* bases, T* registers, const d
         }
         for (b.first = 0; b.first < width; b.first += chunk) {
             b.width = width - b.first < chunk ? width - b.first : chunk;
+            if (together == 1 && row + 1 < rows) fetch_rows_after(stage, b);
             for (int k = 0; k < stage.instruction_count; ++k) run_instruction<T>(b, stage.instructions[k]);
         }
     }

@@ -110,44 +110,54 @@ constexpr int column_of(int v) {
     return v / VECTORS * PANEL<T> + v % VECTORS * LANES<T>;
 }
 
-// C = start + sums.
-template <class T, int ROWS, int PANELS, int VECTORS>
-inline __attribute__((always_inline)) void store_tile(const Tile<T>& t, const Sums<T, ROWS, PANELS * VECTORS>& sums) {
+// C = start + sums; ADD: there is a start; WHOLE: all columns of the last panel exist.
+template <class T, int ROWS, int PANELS, int VECTORS, bool ADD, bool WHOLE>
+inline __attribute__((always_inline)) void store_rows(const Tile<T>& t, const Sums<T, ROWS, PANELS * VECTORS>& sums) {
     constexpr int LAST = PANELS * VECTORS - 1;
     const int last_lanes = t.columns - (VECTORS - 1) * LANES<T>;
     const std::ptrdiff_t c_stride = t.c_stride, start_stride = t.start_stride;
     T* c = t.c + t.first_row * c_stride;
-    const T* start = t.start ? t.start + t.first_row * start_stride : nullptr;
+    const T* start = ADD ? t.start + t.first_row * start_stride : nullptr;
     RECURRA_UNROLL
-    for (int r = 0; r < ROWS; ++r, c += c_stride) {
-        vec<T> row[LAST + 1];
+    for (int r = 0; r < ROWS; ++r, c += c_stride, start += ADD ? start_stride : 0) {
         RECURRA_UNROLL
-        for (int v = 0; v <= LAST; ++v) row[v] = sums.at[r][v];
-        if (start) {
-            RECURRA_UNROLL
-            for (int v = 0; v < LAST; ++v) row[v] += load(start + column_of<T, VECTORS>(v));
-            const T* last = start + column_of<T, VECTORS>(LAST);
-            row[LAST] += last_lanes < LANES<T> ? load_partial(last, last_lanes) : load(last);
-            start += start_stride;
+        for (int v = 0; v < LAST + WHOLE; ++v) {
+            constexpr auto column = column_of<T, VECTORS>;
+            store<T>(c + column(v), ADD ? sums.at[r][v] + load(start + column(v)) : sums.at[r][v]);
         }
-        RECURRA_UNROLL
-        for (int v = 0; v < LAST; ++v) store<T>(c + column_of<T, VECTORS>(v), row[v]);
-        if (last_lanes < LANES<T>)
-            store_partial(c + column_of<T, VECTORS>(LAST), row[LAST], last_lanes);
-        else
-            store<T>(c + column_of<T, VECTORS>(LAST), row[LAST]);
+        if (WHOLE) continue;
+        constexpr int column = column_of<T, VECTORS>(LAST);
+        const vec<T> sum = sums.at[r][LAST];
+        store_partial(c + column, ADD ? sum + load_partial(start + column, last_lanes) : sum, last_lanes);
     }
 }
 
-// Starts fetching the lines of C: they are wanted when the sums are done, and loads that miss then would stop
-// everything.
+template <class T, int ROWS, int PANELS, int VECTORS>
+inline __attribute__((always_inline)) void store_tile(const Tile<T>& t, const Sums<T, ROWS, PANELS * VECTORS>& sums) {
+    const bool whole = t.columns >= VECTORS * LANES<T>;
+    if (t.start)
+        whole ? store_rows<T, ROWS, PANELS, VECTORS, true, true>(t, sums)
+              : store_rows<T, ROWS, PANELS, VECTORS, true, false>(t, sums);
+    else
+        whole ? store_rows<T, ROWS, PANELS, VECTORS, false, true>(t, sums)
+              : store_rows<T, ROWS, PANELS, VECTORS, false, false>(t, sums);
+}
+
+// Starts fetching lines that are wanted when the sums are done: loads that miss then would stop everything.
+template <class T, int ROWS, int COLUMNS, int WRITE>
+inline __attribute__((always_inline)) void fetch_rows(const T* p, std::ptrdiff_t stride) {
+    constexpr int STEP = line_bytes / sizeof(T);
+    RECURRA_UNROLL
+    for (int r = 0; r < ROWS; ++r, p += stride) RECURRA_UNROLL
+    for (int n = 0; n < COLUMNS; n += STEP) __builtin_prefetch(p + n, WRITE);
+}
+
 template <class T, int ROWS, int PANELS, int VECTORS>
 inline __attribute__((always_inline)) void fetch_tile(const Tile<T>& t) {
-    constexpr int STEP = line_bytes / sizeof(T);
-    const T* c = t.c + t.first_row * t.c_stride;
-    RECURRA_UNROLL
-    for (int r = 0; r < ROWS; ++r, c += t.c_stride) RECURRA_UNROLL
-    for (int n = 0; n < ((PANELS - 1) * tile_vectors + VECTORS) * LANES<T>; n += STEP) __builtin_prefetch(c + n, 1);
+    constexpr int COLUMNS = ((PANELS - 1) * tile_vectors + VECTORS) * LANES<T>;
+    fetch_rows<T, ROWS, COLUMNS, 1>(t.c + t.first_row * t.c_stride, t.c_stride);
+    if (t.start && t.start != t.c && t.start_stride)
+        fetch_rows<T, ROWS, COLUMNS, 0>(t.start + t.first_row * t.start_stride, t.start_stride);
 }
 
 template <class T, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>

@@ -45,7 +45,8 @@ def run(
     if state is None:
         shapes = [stack.state_shapes(layer, batch.packing.batch) for layer, _ in stack.runs]
         state = [{name: rows.new_zeros(shape) for name, shape in named.items()} for named in shapes]
-    stack.check_state(state, batch.packing.batch, rows)
+    else:
+        stack.check_state(state, batch.packing.batch, rows)
     output, final = _run_layers(stack, weights, rows, batch, state, training)
     return close_batch(output, batch, x, batch_first), final
 

@@ -75,12 +75,11 @@ class Parameters:
 
     def weights(self, module: nn.Module) -> list[dict[str, Tensor]]:
         """The weights of each layer and direction, by their names in the equations."""
-        like = next(module.parameters(), torch.empty(0))
         return [
             {
                 weight: reduce(torch.add, [getattr(module, name) for name in held])
                 if held
-                else like.new_zeros(self.stack.traced(layer).weights[weight])
+                else next(module.parameters(), torch.empty(0)).new_zeros(self.stack.traced(layer).weights[weight])
                 for weight, held in names.items()
             }
             for (layer, _), names in zip(self.stack.runs, self.names, strict=True)

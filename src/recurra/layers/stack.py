@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,17 +41,17 @@ class Stack:
     backend: str | None
     options: tuple[tuple[str, Any], ...]
 
-    @property
+    @cached_property
     def directions(self) -> int:
         """D: 2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
-    @property
+    @cached_property
     def num_layers(self) -> int:
         """L, the number of layers."""
         return len(self.sizes)
 
-    @property
+    @cached_property
     def runs(self) -> list[tuple[int, int]]:
         """(layer, direction) of each run of the cell; weights and states are listed in this order."""
         return [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
@@ -77,12 +78,19 @@ class Stack:
     def form(self, layer: int, training: bool = False, rates: Mapping[str, Rate] | None = None) -> Form:
         """What layer `layer` is traced with. `rates` are those of further inputs; sizes do not depend on them."""
         rates = rates or dict.fromkeys(self.cell.inputs, Rate.STEP)
-        further = tuple((name, self.further_width(layer, name), rate) for name, rate in rates.items())
-        masked = training and bool(self.recurrent_dropout or self.zoneout)
-        return Form(
-            self.input_size_of(layer), self.sizes[layer], self.options, further, self.zoneout,
-            bool(self.recurrent_dropout), masked,
-        )  # fmt: skip
+        key = layer, training, *rates.items()
+        if key not in self._forms:
+            further = tuple((name, self.further_width(layer, name), rate) for name, rate in rates.items())
+            masked = training and bool(self.recurrent_dropout or self.zoneout)
+            self._forms[key] = Form(
+                self.input_size_of(layer), self.sizes[layer], self.options, further, self.zoneout,
+                bool(self.recurrent_dropout), masked,
+            )  # fmt: skip
+        return self._forms[key]
+
+    @cached_property
+    def _forms(self) -> dict[tuple[Any, ...], Form]:
+        return {}
 
     def further_width(self, layer: int, name: str) -> int | None:
         """The width of a further input, None for a number."""

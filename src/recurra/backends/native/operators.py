@@ -5,13 +5,13 @@ Being operators they know shapes without numbers (fake and meta tensors), so tha
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from recurra.backends.extension import extension
-from recurra.backends.native.compiled import Compiled, Specification, extent, specification
+from recurra.backends.native.compiled import Specification, extents, specification
 from recurra.backends.threads import use_threads
 
 _native = extension()
@@ -23,31 +23,28 @@ _library.define(
     "-> Tensor[]"
 )
 
-Named = dict[Hashable, Tensor]
-
 
 def _scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> list[Tensor]:
     jobs = [specification(number) for number in numbers]
     made = _outputs(tensors, jobs, active, batch)
+    given, making = _Cut(tensors), _Cut(made)
     runs = []
-    for spec, given, named in zip(jobs, _split(tensors, jobs), made, strict=True):
-        runs.append((spec.forward, given | named, spec.reverse, False))
-    _run(runs, active, batch)
-    return _flat(made)
+    for spec in jobs:
+        held = [*given.take(spec.given), *making.take(len(spec.made))]
+        runs.append((spec.forward.handle, _pointers(spec.forward_places, held), spec.reverse, False))
+    _run(tensors, runs, active, batch)
+    return made
 
 
 def _outputs(
     tensors: Sequence[Tensor], jobs: Sequence[Specification], active: Sequence[int], batch: int
-) -> list[Named]:
-    like, steps = tensors[0], sum(active)
-    made: list[Named] = []
-    for spec in jobs:
-        made.append({n: like.new_empty(extent(rows, batch, steps), width) for n, rows, width in spec.forward.made})
-    return made
+) -> list[Tensor]:
+    like, rows = tensors[0], extents(batch, sum(active))
+    return [like.new_empty(rows[kind], width) for spec in jobs for kind, width in spec.made]
 
 
 def _scan_fake(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> list[Tensor]:
-    return _flat(_outputs(tensors, [specification(number) for number in numbers], active, batch))
+    return _outputs(tensors, [specification(number) for number in numbers], active, batch)
 
 
 def _scan_gradient(
@@ -60,35 +57,30 @@ def _scan_gradient(
 ) -> list[Tensor]:
     jobs = [specification(number) for number in numbers]
     made = _gradients(tensors, jobs, active, batch)
+    given, kept, arriving, making = _Cut(tensors), _Cut(saved), _Cut(gradients), _Cut(made)
     runs = []
-    kept, arriving = iter(saved), iter(gradients)
-    for spec, given, named in zip(jobs, _split(tensors, jobs), made, strict=True):
+    for spec in jobs:
         assert spec.gradient is not None
-        entered = {("before", name): tensor for name, tensor in given.items() if _kind(name) == "state"}
-        given = {name: tensor for name, tensor in given.items() if _kind(name) != "state"} | entered
-        given |= {name: next(kept) for name, _, _ in spec.forward.made}
-        given["gradient", "output"] = next(arriving)
-        given |= {("state", name): next(arriving) for name in spec.cell.states}
-        runs.append((spec.gradient, given | named, not spec.reverse, spec.reverse))
-    _run(runs, active, batch)
-    return _flat(made)
+        held = [
+            *given.take(spec.given),
+            *kept.take(len(spec.made)),
+            *arriving.take(len(spec.results)),
+            *making.take(len(spec.made_gradients)),
+        ]
+        runs.append((spec.gradient.handle, _pointers(spec.gradient_places, held), not spec.reverse, spec.reverse))
+    _run(tensors, runs, active, batch)
+    return made
 
 
 def _gradients(
     tensors: Sequence[Tensor], jobs: Sequence[Specification], active: Sequence[int], batch: int
-) -> list[Named]:
-    like, steps = tensors[0], sum(active)
-    made: list[Named] = []
-    for spec in jobs:
-        assert spec.gradient is not None
-        named: Named = {}
-        for name, rows, width in spec.gradient.made:
-            make = like.new_zeros if name in spec.gradient.code.zeroed else like.new_empty
-            weight = isinstance(name, tuple) and name[:2] == ("gradient", "weight")
-            shape = spec.shapes[name[2]] if weight else (extent(rows, batch, steps), width)  # type: ignore[index]
-            named[name] = make(shape)
-        made.append(named)
-    return made
+) -> list[Tensor]:
+    like, rows = tensors[0], extents(batch, sum(active))
+    return [
+        (like.new_zeros if zeroed else like.new_empty)((rows[kind], width) if shape is None else shape)
+        for spec in jobs
+        for shape, kind, width, zeroed in spec.made_gradients
+    ]
 
 
 def _scan_gradient_fake(
@@ -99,37 +91,27 @@ def _scan_gradient_fake(
     active: Sequence[int],
     batch: int,
 ) -> list[Tensor]:
-    return _flat(_gradients(tensors, [specification(number) for number in numbers], active, batch))
+    return _gradients(tensors, [specification(number) for number in numbers], active, batch)
 
 
-def _flat(made: Sequence[Named]) -> list[Tensor]:
-    return [tensor for named in made for tensor in named.values()]
+class _Cut:
+    """Tensors of several runs in one list, taken run by run."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors, self.at = tensors, 0
+
+    def take(self, count: int) -> Sequence[Tensor]:
+        self.at += count
+        return self.tensors[self.at - count : self.at]
 
 
-def _split(tensors: Sequence[Tensor], jobs: Sequence[Specification]) -> list[Named]:
-    """Each job's tensors by (kind, name)."""
-    found: list[Named] = []
-    left = iter(tensors)
-    for spec in jobs:
-        found.append({name: next(left) for name in spec.names})
-    return found
+def _pointers(places: Sequence[int], held: Sequence[Tensor]) -> list[int]:
+    return [held[place].data_ptr() if place >= 0 else 0 for place in places]
 
 
-def _kind(name: Hashable) -> object:
-    return name[0] if isinstance(name, tuple) else None
-
-
-def _run(
-    runs: Sequence[tuple[Compiled, Mapping[Hashable, Tensor], bool, bool]], active: Sequence[int], batch: int
-) -> None:
-    jobs = []
-    doubles = False
-    for compiled, named, reverse, forward_reverse in runs:
-        pointers = [0 if name is None else named[name].data_ptr() for name in compiled.names]
-        jobs.append((compiled.handle, pointers, reverse, forward_reverse))
-        doubles = next(iter(named.values())).dtype is torch.float64
+def _run(tensors: Sequence[Tensor], runs: Sequence[object], active: Sequence[int], batch: int) -> None:
     use_threads(_native)
-    _native.run(doubles, jobs, active, batch)
+    _native.run(tensors[0].dtype is torch.float64, runs, active, batch)
 
 
 _library.impl("scan", _scan, "CPU")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from recurra.backends import reference
 from recurra.backends.call import Call, Job
 from recurra.backends.native import operators  # noqa: F401  (defines torch.ops.recurra)
-from recurra.backends.native.compiled import specification, specify
+from recurra.backends.native.compiled import Specification, specification, specify
 
 Value = TypeVar("Value")
 
@@ -40,10 +41,7 @@ def run(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
         made = _Scan.apply(calls, numbers, *together)
     else:
         made = torch.ops.recurra.scan(together, numbers, first.layout.active, first.layout.batch)
-    return [
-        (named["output",], *(named["final", s] for s in call.cell.states))
-        for call, named in _named(calls, numbers, made)
-    ]
+    return [tuple(some[place] for place in spec.results) for spec, some in _by_job(numbers, made)]
 
 
 def _specify(call: Call, tensors: Sequence[Tensor] | None) -> int:
@@ -55,15 +53,13 @@ def _specify(call: Call, tensors: Sequence[Tensor] | None) -> int:
     return specify(call.cell, call.form, call.names, call.reverse, wanted)
 
 
-def _named(
-    calls: Sequence[Call], numbers: Sequence[int], made: Sequence[Value]
-) -> list[tuple[Call, dict[Hashable, Value]]]:
-    """What belongs to each thing that a forward run made, by call and name."""
-    left = iter(made)
-    return [
-        (call, {name: next(left) for name, _, _ in specification(number).forward.made})
-        for call, number in zip(calls, numbers, strict=True)
-    ]
+def _by_job(numbers: Sequence[int], made: Sequence[Value]) -> Iterator[tuple[Specification, Sequence[Value]]]:
+    """What belongs to each thing that a forward run made, by job."""
+    begin = 0
+    for number in numbers:
+        spec = specification(number)
+        yield spec, made[begin : begin + len(spec.made)]
+        begin += len(spec.made)
 
 
 class _Scan(torch.autograd.Function):
@@ -80,8 +76,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.calls, ctx.numbers, *tensors = inputs
-        named = _named(ctx.calls, ctx.numbers, output)
-        kept = [tensor for _, made in named for name, tensor in made.items() if name[0] == "saved"]  # type: ignore[index]
+        kept = [made[place] for spec, made in _by_job(ctx.numbers, output) for place in spec.kept]
         ctx.mark_non_differentiable(*kept)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *output)
@@ -94,31 +89,29 @@ class _Scan(torch.autograd.Function):
         tensors, saved = held[:count], held[count:]
         together = [
             torch.zeros_like(value) if gradient is None else gradient.contiguous()
-            for call, named in _named(calls, ctx.numbers, list(zip(saved, gradients, strict=True)))
-            for value, gradient in (named["output",], *(named["final", state] for state in call.cell.states))
+            for spec, made in _by_job(ctx.numbers, list(zip(saved, gradients, strict=True)))
+            for value, gradient in [made[place] for place in spec.results]
         ]
         needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             return (None, None, *_differentiable(calls, tensors, together, needed))
         layout = calls[0].layout
-        made = torch.ops.recurra.scan_gradient(tensors, saved, together, ctx.numbers, layout.active, layout.batch)
-        return (None, None, *_in_order(calls, ctx.numbers, made, needed))
+        found = torch.ops.recurra.scan_gradient(tensors, saved, together, ctx.numbers, layout.active, layout.batch)
+        return (None, None, *_in_order(ctx.numbers, found, needed))
 
 
-def _in_order(
-    calls: Sequence[Call], numbers: Sequence[int], made: Sequence[Tensor], needed: Sequence[bool]
-) -> list[Tensor | None]:
+# torch binds the arguments of each call to this: found once, it is not put together from the function each time.
+_Scan.forward.__signature__ = inspect.signature(_Scan.forward)  # type: ignore[attr-defined]
+
+
+def _in_order(numbers: Sequence[int], made: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
     """Gradients in the order of the tensors; None where none is needed, or nothing reads the tensor."""
     found: list[Tensor | None] = []
-    place = 0
-    for call, number in zip(calls, numbers, strict=True):
-        gradient = specification(number).gradient
-        assert gradient is not None
-        named = dict(zip([n for n, _, _ in gradient.made], made[place:], strict=False))
-        for kind, name in call.names:
-            key = ("final", name) if kind == "state" else ("gradient", kind, name)
-            found.append(named.get(key) if needed[len(found)] else None)
-        place += len(named)
+    begin = 0
+    for spec in map(specification, numbers):
+        for place in spec.gradients:
+            found.append(made[begin + place] if place is not None and needed[len(found)] else None)
+        begin += len(spec.made_gradients)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.backends.extension import extension
 from recurra.backends.native.code import Code, Matrix, Multiply, Rows
-from recurra.backends.native.compiled import Compiled, specification, specify
+from recurra.backends.native.compiled import Compiled, forward_only
 from recurra.backends.native.memory import Memory
 from recurra.equations.cell import Cell
 from recurra.equations.graph import Rate
@@ -70,8 +70,9 @@ class LayerPlan:
 
 def cell_plan(cell: Cell, form: Form, weights: Sequence[str], pieces: Sequence[Piece], **how: Any) -> LayerPlan:
     """The plan of a recurrent layer."""
-    code = specification(specify(cell, form, (), False, None)).forward
-    return LayerPlan(code, tuple(pieces), tuple(weights), tuple(cell.states), tuple(cell.inputs), **how)
+    return LayerPlan(
+        forward_only(cell, form), tuple(pieces), tuple(weights), tuple(cell.states), tuple(cell.inputs), **how
+    )
 
 
 def output_plan(pieces: Sequence[Piece], outputs: int, bias: bool) -> LayerPlan:

@@ -10,6 +10,7 @@ import torch
 from char_job import options
 from torch import nn
 
+from recurra.training import optimisers
 from recurra.training.clipping import clip_gradients
 from recurra.training.optimisers import NTASGD, OPTIMISERS, averaged_weights, make_optimiser, sparse_embeddings
 from recurra.training.progress import Progress
@@ -225,6 +226,12 @@ def test_clipping(max_norm: float | None, max_value: float | None, expected: lis
     assert parameters[-1].grad is None
 
 
+@pytest.fixture
+def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings of every size count as large."""
+    monkeypatch.setattr(optimisers, "SPARSE_FROM", 1)
+
+
 def embeddings_after(words: list[list[int]], sparse: bool, max_value: float | None) -> tuple[torch.Tensor, float]:
     """An embedding's weights after an update for each list of words, and the last norm before clipping."""
     torch.manual_seed(0)
@@ -247,6 +254,7 @@ def embeddings_after(words: list[list[int]], sparse: bool, max_value: float | No
     return embedding.weight.detach(), norm
 
 
+@pytest.mark.usefixtures("small_tables")
 @pytest.mark.parametrize("max_value", [None, 0.1])
 def test_sparse_embeddings_change_no_result(max_value: float | None) -> None:
     words = [[1, 2, 1, 8], [0, 3], [5, 5, 5]]
@@ -263,6 +271,12 @@ def is_sparse(model: nn.Module, embedding: nn.Embedding, **values: Any) -> bool:
     return inside
 
 
+def test_small_embeddings_are_not_sparse() -> None:
+    assert not is_sparse(small := nn.Embedding(9, 4), small)
+    assert is_sparse(large := nn.Embedding(1 << 16, 4), large)
+
+
+@pytest.mark.usefixtures("small_tables")
 def test_which_embeddings_are_sparse() -> None:
     embedding, linear = nn.Embedding(9, 4), nn.Linear(4, 9)
     model = nn.Sequential(embedding, linear)

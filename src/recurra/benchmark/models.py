@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -61,21 +61,21 @@ def _our_step(model: LanguageModel, tokens: Tensor) -> Callable[[], float]:
     """As recurra's training loop does it."""
     optimiser = make_optimiser(model.parameters(), OPTIONS)
     inputs, targets = tokens[:-1], tokens[1:].clone()
-    state: Any = None
 
-    def run() -> float:
-        nonlocal state
-        optimiser.zero_grad()
+    def steps() -> Iterator[float]:
+        state: Any = None
         with sparse_embeddings(model, optimiser):
-            features, final = model(inputs, state)
-        nats = model.nats(features, targets)
-        (nats / targets.numel()).backward()
-        state = map_state(Tensor.detach, final)
-        clip_gradients(model.parameters(), OPTIONS.max_grad_norm, None)
-        optimiser.step()
-        return nats.item() / targets.numel()
+            while True:
+                optimiser.zero_grad()
+                features, final = model(inputs, state)
+                loss = model.nats(features, targets, divisor=targets.numel())
+                loss.backward()
+                state = map_state(Tensor.detach, final)
+                clip_gradients(model.parameters(), OPTIONS.max_grad_norm, None)
+                optimiser.step()
+                yield loss.item()
 
-    return run
+    return partial(next, steps())
 
 
 def _torch_step(model: TorchModel, tokens: Tensor) -> Callable[[], float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
@@ -24,6 +26,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    divisor: float = 1.0,
     backend: str | None = None,
 ) -> Tensor:
     """`cross_entropy(linear(features, weight, bias), targets)` in nats, on the CPU without the logits of all rows.
@@ -35,6 +38,8 @@ def linear_cross_entropy(
         label_smoothing: s, from 0 to 1: the target counts 1 - s, and each class s / V besides (Szegedy et al. 2016,
             arXiv:1512.00567).
         reduction: "sum", "mean" over the rows that count, or "none".
+        divisor: what the sum is divided by, above 0; a sum over tokens that is to be averaged over sequences is
+            divided here without another pass over the gradients.
         backend: the backend by name; the fastest available where None.
 
     Shapes:
@@ -50,24 +55,26 @@ def linear_cross_entropy(
         >>> linear_cross_entropy(features, weight, None, torch.tensor([1, -100, 7]), reduction="none")
         tensor([2.0794, 0.0000, 2.0794])
     """
-    _check_options(label_smoothing, reduction)
+    _check_options(label_smoothing, reduction, divisor)
     _check_shapes(features, weight, bias, targets)
     chosen = choose(backend, features.device.type)
+    counted = int((targets != ignore_index).sum()) if reduction == "mean" else 1
+    whole = None if reduction == "none" else float(counted or 1) if reduction == "mean" else float(divisor)
     if chosen.name == "native":
         from recurra.backends.native.loss import linear_cross_entropy as native  # needs the extension
 
         losses = native(
             features, weight, bias, targets, ignore_index=ignore_index, label_smoothing=label_smoothing,
-            summed=reduction != "none",
+            divisor=whole,
         )  # fmt: skip
     else:
-        losses = _by_torch(features, weight, bias, targets, ignore_index, label_smoothing, reduction != "none")
-    return losses / (targets != ignore_index).sum() if reduction == "mean" else losses
+        losses = _by_torch(features, weight, bias, targets, ignore_index, label_smoothing, whole)
+    return losses if counted else losses / 0  # as torch's: NaN
 
 
 def _by_torch(
     features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, ignore_index: int, label_smoothing: float,
-    summed: bool,
+    divisor: float | None,
 ) -> Tensor:  # fmt: skip
     """Without gradients some rows at a time: logits take V / F the memory of the features."""
     rows = max(1, len(targets)) if torch.is_grad_enabled() else max(1, LOGITS // len(weight))
@@ -75,20 +82,24 @@ def _by_torch(
         parts = [
             cross_entropy(
                 linear(some, weight, bias), those, ignore_index=ignore_index, label_smoothing=label_smoothing,
-                reduction="sum" if summed else "none",
+                reduction="none" if divisor is None else "sum",
             )
             for some, those in zip(features.split(rows), targets.split(rows), strict=True)
         ]  # fmt: skip
     except IndexError as error:
         raise DataError(f"targets: expected 0 to {len(weight) - 1}, or {ignore_index} to ignore; {error}") from None
-    return torch.stack(parts).sum() if summed else torch.cat(parts)
+    return torch.cat(parts) if divisor is None else torch.stack(parts).sum() / divisor
 
 
-def _check_options(label_smoothing: float, reduction: str) -> None:
+def _check_options(label_smoothing: float, reduction: str, divisor: float) -> None:
     if not 0 <= label_smoothing <= 1:
         raise ConfigError(f"label_smoothing: expected 0 to 1, got {label_smoothing}")
     if reduction not in REDUCTIONS:
         raise ConfigError(f"reduction: expected {', '.join(REDUCTIONS)}, got {reduction!r}")
+    if not 0 < divisor < math.inf or (divisor != 1 and reduction != "sum"):
+        raise ConfigError(
+            f"divisor: expected a number above 0, beside reduction 'sum', got {divisor} and {reduction!r}"
+        )
 
 
 def _check_shapes(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> None:

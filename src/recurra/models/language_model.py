@@ -84,14 +84,15 @@ class LanguageModel(nn.Module):
         logits: Tensor = self.output(features)
         return logits
 
-    def nats(self, features: Tensor, targets: Tensor, reduction: str = "sum") -> Tensor:
-        """Cross-entropy in nats of targets [T, B] (IGNORED is not scored): summed, or [T, B] for reduction "none".
+    def nats(self, features: Tensor, targets: Tensor, reduction: str = "sum", divisor: float = 1.0) -> Tensor:
+        """Cross-entropy in nats of targets [T, B] (IGNORED is not scored): summed and divided by `divisor`, or [T, B]
+        for reduction "none".
 
         The logits of all tokens are never held where the native backend runs, or where no gradient is wanted.
         """
         losses = linear_cross_entropy(
             features.flatten(0, 1), self.output.weight, self.output.bias, targets.flatten(), ignore_index=IGNORED,
-            reduction=reduction, backend=self.stack.stack.backend,
+            reduction=reduction, divisor=divisor, backend=self.stack.stack.backend,
         )  # fmt: skip
         return losses.reshape(targets.shape) if reduction == "none" else losses
 

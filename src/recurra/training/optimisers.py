@@ -18,6 +18,10 @@ INSIDE_EPS = 1e-8
 """As in min-char-rnn."""
 
 
+SPARSE_FROM = 1 << 18
+"""Numbers of an embedding from which on gradients of its rows alone pay."""
+
+
 class AdagradInside(Optimizer):
     """Adagrad that divides by sqrt(m + eps), not sqrt(m) + eps, where m is the sum of squared gradients.
 
@@ -123,7 +127,8 @@ def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> Iterator[None]:
     """Let embeddings have gradients of the rows that were looked up alone, where the optimiser leaves others alone.
 
     A batch looks up a few hundred of 10,000 words: gradients of all of them are mostly zeros that are filled in,
-    squared and subtracted at each update. Weights that other modules share have a whole gradient anyway.
+    squared and subtracted at each update. Of a small table they are less than what sorting the tokens takes; weights
+    that other modules share have a whole gradient anyway.
     """
     holders = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
     plain = isinstance(optimiser, SGD) and not any(
@@ -132,7 +137,12 @@ def sparse_embeddings(model: nn.Module, optimiser: Optimizer) -> Iterator[None]:
     embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     former = [module.sparse for module in embeddings]
     for module in embeddings:
-        module.sparse = plain and module.weight.device.type == "cpu" and holders[id(module.weight)] == 1
+        module.sparse = (
+            plain
+            and module.weight.device.type == "cpu"
+            and module.weight.numel() >= SPARSE_FROM
+            and holders[id(module.weight)] == 1
+        )
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,9 +46,10 @@ def linear_cross_entropy(
     *,
     ignore_index: int,
     label_smoothing: float,
-    summed: bool,
+    divisor: float | None,
 ) -> Tensor:
-    """Losses in nats, summed or [N]; arguments as those of `recurra.layers.softmax.linear_cross_entropy`.
+    """Losses in nats, [N], or with a divisor their sum divided by it; the other arguments are those of
+    `recurra.layers.softmax.linear_cross_entropy`.
 
     Types other than float32 and float64 are computed in float32. Under autocast values are rounded to its type first
     and the losses are float32, as those of torch.
@@ -63,15 +65,16 @@ def linear_cross_entropy(
     with torch.autocast("cpu", enabled=False):
         tensors = (*given, None)[:3]
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):
-            losses: Tensor = _LinearCrossEntropy.apply(*tensors, targets, ignore_index, label_smoothing, summed)
+            losses: Tensor = _LinearCrossEntropy.apply(*tensors, targets, ignore_index, label_smoothing, divisor)
         else:
             losses = torch.ops.recurra.linear_cross_entropy(*tensors, targets, ignore_index, label_smoothing)
-            losses = losses.sum() if summed else losses
+            losses = losses if divisor is None else losses.sum() / divisor
         return losses.to(dtype)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The gradient of summed losses is computed with them, while logits are at hand, and only scaled going backward.
+    """The gradient of summed losses is computed with them, while logits are at hand, and divided as they are: the
+    weight's is as large as the weight, and one more pass over it takes 1 % of an update.
 
     Losses that are not summed have a gradient of their own each, known going backward alone: logits are then computed
     again, as they are where summed losses are differentiated a second time.
@@ -80,19 +83,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor,
-        ignore_index: int, label_smoothing: float, summed: bool,
+        ignore_index: int, label_smoothing: float, divisor: float | None,
     ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(features, weight, bias, targets)
-        ctx.options = ignore_index, label_smoothing
+        ctx.options, ctx.divisor = (ignore_index, label_smoothing), divisor
         ctx.gradients = None
         tensors = (features, weight, bias, targets)
-        if not summed:
+        if divisor is None:
             each: Tensor = torch.ops.recurra.linear_cross_entropy(*tensors, *ctx.options)
             return each
+        shares = None if divisor == 1 else features.new_full(targets.shape, 1 / divisor)
         losses, *ctx.gradients = torch.ops.recurra.linear_cross_entropy_gradient(
-            *tensors, *ctx.options, None, ctx.needs_input_grad[:3]
+            *tensors, *ctx.options, shares, ctx.needs_input_grad[:3]
         )
-        return losses.sum()
+        return losses.sum() / divisor
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,16 +104,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:3]
         made, ctx.gradients = ctx.gradients, None
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
-            found = _differentiable(features, weight, bias, targets, ctx.options, gradient, wanted)
+            found = _differentiable(features, weight, bias, targets, ctx.options, gradient / (ctx.divisor or 1), wanted)
         elif made is None:
-            rows = gradient.expand(targets.shape)
+            rows = (gradient / (ctx.divisor or 1)).expand(targets.shape)
             _, *found = torch.ops.recurra.linear_cross_entropy_gradient(
                 features, weight, bias, targets, *ctx.options, rows, wanted
             )
-        else:  # in place: the weight's is as large as the weight
-            found = [each.mul_(gradient) for each in made]
+        else:
+            found = made if gradient == 1 else [each.mul_(gradient) for each in made]
         gradients = [each if need else None for each, need in zip(found, wanted, strict=True)]
         return (*gradients, None, None, None, None)
+
+
+# torch binds the arguments of each call to this: found once, it is not put together from the function each time.
+_LinearCrossEntropy.forward.__signature__ = inspect.signature(_LinearCrossEntropy.forward)  # type: ignore[attr-defined]
 
 
 def _differentiable(
@@ -138,11 +146,10 @@ def _gradient(
     row_weights: Tensor | None, wanted: Sequence[bool],
 ) -> Made:  # fmt: skip
     """Only rows that are not ignored reach the kernels."""
-    check_targets(targets, len(weight), ignore_index)
-    kept = targets != ignore_index
-    if kept.all():
+    if _all_count(targets, len(weight), ignore_index):
         return _compute(features, weight, bias, targets, label_smoothing, row_weights, wanted)
-    rows = kept.nonzero().squeeze(1)
+    check_targets(targets, len(weight), ignore_index)
+    rows = (targets != ignore_index).nonzero().squeeze(1)
     of_rows = None if row_weights is None else row_weights[rows]
     some, d_some, d_weight, d_bias = _compute(
         features[rows], weight, bias, targets[rows], label_smoothing, of_rows, wanted
@@ -150,6 +157,14 @@ def _gradient(
     losses = features.new_zeros(len(features)).index_copy_(0, rows, some)
     d_features = torch.zeros_like(features).index_copy_(0, rows, d_some) if wanted[0] else d_some
     return losses, d_features, d_weight, d_bias
+
+
+def _all_count(targets: Tensor, classes: int, ignore_index: int) -> bool:
+    """Whether all targets are classes, and none is ignored."""
+    if len(targets) == 0:
+        return True
+    lowest, highest = map(int, targets.aminmax())
+    return lowest >= 0 and highest < classes and not lowest <= ignore_index <= highest
 
 
 def _compute(

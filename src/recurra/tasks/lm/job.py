@@ -56,8 +56,7 @@ class StreamJob:
         if following < len(tokens):
             features.append(self.model(tokens[following:], state)[0])
         scored = torch.cat(features)[-steps:]
-        nats = self.model.nats(scored, to_device(targets, self.model))
-        return batch_loss(self.config, nats, targets, state)
+        return batch_loss(self.config, self.model, scored, targets, state)
 
 
 class SentenceJob:
@@ -77,17 +76,18 @@ class SentenceJob:
 
     def loss(self, batch: Any, state: Any) -> BatchLoss:
         features, _ = self.model(to_device(batch.inputs, self.model), None, batch.lengths)
-        nats = self.model.nats(features, to_device(batch.targets, self.model))
-        return batch_loss(self.config, nats, batch.targets, None)
+        return batch_loss(self.config, self.model, features, batch.targets, None)
 
 
-def batch_loss(config: LMConfig, nats: Tensor, targets: np.ndarray, state: list[States] | None) -> BatchLoss:
+def batch_loss(
+    config: LMConfig, model: LanguageModel, features: Tensor, targets: np.ndarray, state: list[States] | None
+) -> BatchLoss:
     """The loss by `loss_reduction`: mean over tokens, or summed over steps and averaged over rows (Zaremba 2014)."""
     tokens = int((targets != IGNORED).sum())
-    rows = targets.shape[1]
-    if config.loss_reduction == "sum":
-        return BatchLoss(nats / rows, nats.item(), tokens, state, weight=rows)
-    return BatchLoss(nats / tokens, nats.item(), tokens, state)
+    rows = targets.shape[1] if config.loss_reduction == "sum" else None
+    divisor = rows or max(tokens, 1)
+    loss = model.nats(features, to_device(targets, model), divisor=divisor)
+    return BatchLoss(loss, loss.item() * divisor, tokens, state, weight=rows)
 
 
 def in_direction(tokens: np.ndarray, config: LMConfig) -> np.ndarray:

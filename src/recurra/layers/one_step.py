@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recurra.backends import choose
+from recurra.backends.plain import is_plain
 from recurra.layers.stack import Stack, States
 from recurra.layers.stream import DTYPES, LayerStream, empty_strided
 
@@ -139,11 +140,4 @@ def _fits(stack: Stack) -> bool:
 
 def _is_plain(x: Any) -> bool:
     """Whether x is a tensor of the CPU that nothing of torch's (a tracer, vmap, autocast) watches."""
-    return (
-        type(x) is Tensor
-        and x.is_cpu
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
-    )
+    return is_plain((x,)) and x.is_cpu and not torch.is_autocast_enabled("cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from recurra.backends.extension import extension
+from recurra.backends.plain import apply, is_plain
 from recurra.backends.threads import use_threads
 from recurra.errors import DataError
 
@@ -65,7 +65,8 @@ def linear_cross_entropy(
     with torch.autocast("cpu", enabled=False):
         tensors = (*given, None)[:3]
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):
-            losses: Tensor = _LinearCrossEntropy.apply(*tensors, targets, ignore_index, label_smoothing, divisor)
+            options = ignore_index, label_smoothing, divisor
+            losses: Tensor = apply(_LinearCrossEntropy, is_plain((*given, targets)), *tensors, targets, *options)
         else:
             losses = torch.ops.recurra.linear_cross_entropy(*tensors, targets, ignore_index, label_smoothing)
             losses = losses if divisor is None else losses.sum() / divisor
@@ -93,9 +94,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             each: Tensor = torch.ops.recurra.linear_cross_entropy(*tensors, *ctx.options)
             return each
         shares = None if divisor == 1 else features.new_full(targets.shape, 1 / divisor)
-        losses, *ctx.gradients = torch.ops.recurra.linear_cross_entropy_gradient(
-            *tensors, *ctx.options, shares, ctx.needs_input_grad[:3]
-        )
+        plain = is_plain(tensor for tensor in tensors if tensor is not None)
+        gradient = _gradient if plain else torch.ops.recurra.linear_cross_entropy_gradient
+        losses, *ctx.gradients = gradient(*tensors, ignore_index, label_smoothing, shares, ctx.needs_input_grad[:3])
         return losses.sum() / divisor
 
     @staticmethod
@@ -114,10 +115,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
             found = made if gradient == 1 else [each.mul_(gradient) for each in made]
         gradients = [each if need else None for each, need in zip(found, wanted, strict=True)]
         return (*gradients, None, None, None, None)
-
-
-# torch binds the arguments of each call to this: found once, it is not put together from the function each time.
-_LinearCrossEntropy.forward.__signature__ = inspect.signature(_LinearCrossEntropy.forward)  # type: ignore[attr-defined]
 
 
 def _differentiable(

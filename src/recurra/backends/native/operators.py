@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recurra.backends.extension import extension
 from recurra.backends.native.compiled import Specification, extents, specification
+from recurra.backends.plain import is_plain
 from recurra.backends.threads import use_threads
 
 _native = extension()
@@ -22,6 +23,25 @@ _library.define(
     "scan_gradient(Tensor[] tensors, Tensor[] saved, Tensor[] gradients, int[] numbers, int[] active, int batch) "
     "-> Tensor[]"
 )
+
+
+def scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> Sequence[Tensor]:
+    """The operator `scan`."""
+    run = _scan if is_plain(tensors) else torch.ops.recurra.scan
+    return run(tensors, numbers, active, batch)
+
+
+def scan_gradient(
+    tensors: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    numbers: Sequence[int],
+    active: Sequence[int],
+    batch: int,
+) -> Sequence[Tensor]:
+    """The operator `scan_gradient`."""
+    run = _scan_gradient if is_plain((*tensors, *gradients)) else torch.ops.recurra.scan_gradient
+    return run(tensors, saved, gradients, numbers, active, batch)
 
 
 def _scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> list[Tensor]:

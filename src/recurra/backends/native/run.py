@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from recurra.backends import reference
 from recurra.backends.call import Call, Job
-from recurra.backends.native import operators  # noqa: F401  (defines torch.ops.recurra)
+from recurra.backends.native import operators
 from recurra.backends.native.compiled import Specification, specification, specify
+from recurra.backends.plain import apply, is_plain
 
 Value = TypeVar("Value")
 
@@ -38,9 +38,9 @@ def run(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
     differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in together)
     numbers = tuple(_specify(call, given if differentiable else None) for call, given in jobs)
     if differentiable:
-        made = _Scan.apply(calls, numbers, *together)
+        made = apply(_Scan, is_plain(together), calls, numbers, *together)
     else:
-        made = torch.ops.recurra.scan(together, numbers, first.layout.active, first.layout.batch)
+        made = operators.scan(together, numbers, first.layout.active, first.layout.batch)
     return [tuple(some[place] for place in spec.results) for spec, some in _by_job(numbers, made)]
 
 
@@ -71,7 +71,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(calls: Sequence[Call], numbers: Sequence[int], *tensors: Tensor) -> tuple[Tensor, ...]:
         layout = calls[0].layout
-        return tuple(torch.ops.recurra.scan(tensors, numbers, layout.active, layout.batch))
+        return tuple(operators.scan(tensors, numbers, layout.active, layout.batch))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -96,12 +96,8 @@ class _Scan(torch.autograd.Function):
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             return (None, None, *_differentiable(calls, tensors, together, needed))
         layout = calls[0].layout
-        found = torch.ops.recurra.scan_gradient(tensors, saved, together, ctx.numbers, layout.active, layout.batch)
+        found = operators.scan_gradient(tensors, saved, together, ctx.numbers, layout.active, layout.batch)
         return (None, None, *_in_order(ctx.numbers, found, needed))
-
-
-# torch binds the arguments of each call to this: found once, it is not put together from the function each time.
-_Scan.forward.__signature__ = inspect.signature(_Scan.forward)  # type: ignore[attr-defined]
 
 
 def _in_order(numbers: Sequence[int], made: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:

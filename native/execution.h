@@ -94,9 +94,11 @@ public:
     Resolver(const Execution<T>& e, int first, int last) : e_(e), code_(*e.run.code), first_(first), last_(last) {
         const ptrdiff_t table = aligned(static_cast<ptrdiff_t>(sizeof(Base<T>)) * code_.slot_count);
         const ptrdiff_t rows = static_cast<ptrdiff_t>(last - first) * code_.local_width * sizeof(T);
-        char* memory = static_cast<char*>(scratch(Scratch::rows, static_cast<std::size_t>(table + rows)));
+        const ptrdiff_t window = aligned(static_cast<ptrdiff_t>(sizeof(int)) * e.window);
+        char* memory = static_cast<char*>(scratch(Scratch::rows, static_cast<std::size_t>(table + window + rows)));
         bases = reinterpret_cast<Base<T>*>(memory);
-        local_ = reinterpret_cast<T*>(memory + table);
+        window_ = reinterpret_cast<int*>(memory + table);
+        local_ = reinterpret_cast<T*>(memory + table + window);
         registers = static_cast<T*>(scratch(Scratch::registers, (code_.registers + 16) * sizeof(T)));
         for (int k = 0; k < code_.slot_count; ++k) fixed(k);
     }
@@ -117,6 +119,9 @@ public:
                 bases[k] = entering(code_.slots[k], t, turn, rows);
         }
     }
+
+    // Step t's rows begin at `row` of this thread's window.
+    void place_in_window(int t, int row) { window_[t % e_.window] = row; }
 
     // Bases of what lies by steps, for step t alone.
     void resolve_steps(int t) {
@@ -168,7 +173,7 @@ private:
         T* p = e_.buffers[slot.buffer];
         switch (slot.kind) {
             case Kind::step:
-                return {p + (row_of(slot, t) + first_) * width, width};
+                return {p + row_of(slot, t) * width, width};
             case Kind::carry:
                 return {p + (turn * static_cast<ptrdiff_t>(e_.run.batch.batch) + first_) * width, width};
             case Kind::sequence:
@@ -178,11 +183,10 @@ private:
         }
     }
 
-    // Where a step's rows begin in what lies by steps.
+    // Where a step's rows begin in what lies by steps. In a window each thread has its own rows side by side.
     ptrdiff_t row_of(const Slot& slot, int t) const {
-        const Batch& batch = e_.run.batch;
-        if (!e_.in_window(slot)) return batch.offset[t];
-        return static_cast<ptrdiff_t>(t % e_.window) * batch.batch;
+        if (!e_.in_window(slot)) return e_.run.batch.offset[t] + first_;
+        return static_cast<ptrdiff_t>(e_.window) * first_ + window_[t % e_.window];
     }
 
     // The rows that were active one step before from there, those that begin from the initial state; together where
@@ -204,6 +208,7 @@ private:
     const Code& code_;
     const int first_, last_;
     T* local_;
+    int* window_;  // of each step in the window, where its rows begin
 };
 
 }  // namespace

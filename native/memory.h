@@ -19,6 +19,7 @@ enum class Scratch {
     stream,
     buffers,
     segments,
+    window,
     count
 };
 

@@ -29,17 +29,39 @@ public:
     }
 
 private:
-    // The windowed product of this step and those that follow: each panel meets all of them while it is near.
+    // The windowed product of this step and those that follow, as one: its rows are copied side by side, as the results
+    // are to lie, so that each panel meets all of them while it is near.
     void fill_window(int s) {
         const Stage& stage = *code_.windowed;
-        const int end = s + e_.window < batch_.steps ? s + e_.window : batch_.steps;
-        for (int p = 0; p < panel_count<T>(stage.columns); ++p)
-            for (int next = s; next < end; ++next) {
-                const int t = e_.run.reverse ? batch_.steps - 1 - next : next;
-                here_.resolve_steps(t);
-                if (here_.rows(t) > 0)
-                    multiply_panels<T>(stage, e_.panels[stage.product], here_.bases, here_.rows(t), p, p + 1);
+        const int steps = s + e_.window < batch_.steps ? e_.window : batch_.steps - s;
+        T* rows = static_cast<T*>(
+            scratch(Scratch::window, sizeof(T) * static_cast<std::size_t>(e_.window) * (last_ - first_) * stage.depth));
+        Part<T> parts[most_operands];
+        const Base<T>& from = here_.bases[stage.start.slot];
+        const bool starts = stage.has_start && from.stride > 0;  // from a row each, not all from one
+        Base<T> result = {};
+        int count = 0;
+        for (int next = s; next < s + steps; ++next) {
+            const int t = e_.run.reverse ? batch_.steps - 1 - next : next;
+            const int here = here_.rows(t) > 0 ? here_.rows(t) : 0;
+            here_.place_in_window(t, count);
+            here_.resolve_steps(t);
+            const Base<T>& to = here_.bases[stage.result.slot];
+            if (next == s) result = {to.p + stage.result.column, to.stride};
+            read_operands(stage, here_.bases, parts);
+            for (int r = 0; r < here; ++r, ++count) {
+                T* row = rows + static_cast<ptrdiff_t>(count) * stage.depth;
+                for (int k = 0; k < stage.operand_count; row += parts[k++].depth)
+                    std::memcpy(row, parts[k].a + r * parts[k].stride, sizeof(T) * parts[k].depth);
+                if (starts)
+                    std::memcpy(to.p + stage.result.column + r * to.stride,
+                                from.p + stage.start.column + r * from.stride, sizeof(T) * stage.columns);
             }
+        }
+        const Part<T> all = {rows, stage.depth, stage.depth};
+        const T* start = starts ? result.p : stage.has_start ? from.p + stage.start.column : nullptr;
+        multiply<T>(&all, 1, e_.panels[stage.product], stage.depth, stage.columns, 0, panel_count<T>(stage.columns),
+                    count, result.p, result.stride, start, starts ? result.stride : 0);
     }
 
     void run_stage(const Stage& stage, int rows) {

@@ -70,15 +70,16 @@ void outer_outside(const Execution<T>& e, const Stage& stage) {
                                 rows};
         return outer_segments<T>(stage, &all, 1, sa.width, sb.width, c, stage.accumulate, rows);
     }
-    auto* found = static_cast<Segment<T>*>(scratch(Scratch::segments, (batch.steps + 1) * sizeof(Segment<T>)));
+    auto* found = static_cast<Segment<T>*>(scratch(Scratch::segments, 2 * (batch.steps + 1) * sizeof(Segment<T>)));
     const bool enters = sa.kind == Kind::enter || sb.kind == Kind::enter;
     const double rows = static_cast<double>(batch.offset[batch.steps]);
     auto stride = [&](const Slot& slot) { return slot.kind == Kind::enter ? code.slots[slot.of].width : slot.width; };
     int count = find_segments(e, stage.result, stage.start, false, found);
+    const int begin = enters ? find_segments(e, stage.result, stage.start, true, found + count) : 0;
+    if (stride(sa) == sa.width && stride(sb) == sb.width)
+        return outer_segments<T>(stage, found, count + begin, sa.width, sb.width, c, stage.accumulate, rows);
     outer_segments<T>(stage, found, count, stride(sa), stride(sb), c, stage.accumulate, rows);
-    if (!enters) return;
-    count = find_segments(e, stage.result, stage.start, true, found);
-    outer_segments<T>(stage, found, count, sa.width, sb.width, c, true, batch.batch);
+    if (begin) outer_segments<T>(stage, found + count, begin, sa.width, sb.width, c, true, batch.batch);
 }
 
 constexpr int sum_rows = 64;  // rows summed apart before they join the rest, so that rounding grows with N / 64

@@ -275,6 +275,7 @@ void Network::run_layer(Layer& layer, const char* input, int first_phase) {
     if (pieces.size() > 1) assemble(pieces, input, layer.input.data());
     const char* x = pieces.size() > 1 ? layer.input.data() : value(pieces[0].value, input);
     if (layer.input_buffer >= 0) layer.buffers[layer.input_buffer] = const_cast<char*>(x);
+    layer.back = !layer.back;
     kernels_.run(layer.here(), rows_, first_phase, 3);
     if (layer.plan.residual)
         add_rows(static_cast<char*>(layer.buffers[layer.output_buffer]), x,

@@ -18,13 +18,15 @@ struct Network::Layer {
     std::vector<NarrowProduct> narrow;
     std::vector<Numbers> panels;
     int input_buffer = -1, output_buffer = -1, phase = 0;
+    bool back = false;  // in turns: what the step before read last is still near
     Numbers input, places, local, registers;
 
     int slots() const { return plan.dilation + 1; }
     int width(int buffer) const { return plan.code->buffers[buffer].width; }
     StepLayer here() const {
         return {plan.code,     buffers.data(), narrow.empty() ? nullptr : narrow.data(),
-                places.data(), local.data(),   registers.data()};
+                places.data(), local.data(),   registers.data(),
+                back};
     }
 };
 

@@ -32,6 +32,7 @@ struct Vector<double> {
 };
 
 constexpr int vector_bytes = RECURRA_VECTOR_BYTES;
+constexpr int line_bytes = 64;  // of a cache
 
 // LANES<T> numbers of type T in one register.
 template <class T>

@@ -22,6 +22,7 @@ struct StepLayer {
     const NarrowProduct* narrow;  // by product; null: matrices as they lie
     void* places;                 // room for as many places as the code has slots, 16 bytes each
     void *local, *registers;      // room for code->local_width numbers a row, and for code->registers
+    bool back;                    // read the matrices from their ends
 };
 
 struct StepKernels {

@@ -21,12 +21,17 @@ void place_slots(const StepLayer& layer, int rows) {
     }
 }
 
-// A product with matrices as they lie, whatever the number of rows: packing them would cost as much as four rows, and a
-// row's result would depend on how many others there are.
+// Columns of a product that are computed at a time, whole panels of rounded copies; and bytes of matrices up to which
+// they are computed all at once, since all of them stay near.
+constexpr int step_columns = 128;
+static_assert(step_columns % narrow_columns == 0);
+constexpr double near_bytes = 640 * 1024;
+
+// Columns [first, last) of a product with matrices as they lie, whatever the number of rows: packing them would cost as
+// much as four rows, and a row's result would depend on how many others there are.
 template <class T>
-void multiply_step(const StepLayer& layer, const Stage& stage, int rows) {
+void multiply_columns(const StepLayer& layer, const Stage& stage, int rows, int first, int last) {
     const Base<T>* bases = static_cast<const Base<T>*>(layer.places);
-    const int team = team_for(static_cast<double>(rows) * stage.depth * stage.columns);
     if constexpr (sizeof(T) == sizeof(float)) {
         if (layer.narrow) {
             Part<T> parts[most_operands];
@@ -41,20 +46,59 @@ void multiply_step(const StepLayer& layer, const Stage& stage, int rows) {
                                        to.stride,
                                        stage.has_start ? from.p + stage.start.column : nullptr,
                                        from.stride};
-            const int panels = narrow_panels(stage.columns);
-            auto task = [&](int k) {
-                multiply_narrow(tiles, rows, part_begin(panels, 1, team, k), part_begin(panels, 1, team, k + 1));
-            };
-            return team == 1 ? task(0) : parallel_for(team, task);
+            return multiply_narrow(tiles, rows, first / narrow_columns, narrow_panels(last));
         }
     }
     Execution<T> e = {};
     e.buffers = reinterpret_cast<T**>(const_cast<void**>(layer.buffers));
-    auto task = [&](int k) {
-        multiply_as_it_lies(e, stage, bases, rows, part_begin(stage.columns, PANEL<T>, team, k),
-                            part_begin(stage.columns, PANEL<T>, team, k + 1));
+    multiply_as_it_lies(e, stage, bases, rows, first, last);
+}
+
+// Products that do not read each other but for the start of the same columns, side by side: the one after the other,
+// each would drive the other's matrix out of the cache. The order of columns changes no result.
+template <class T>
+void multiply_step(const StepLayer& layer, const Stage* const* stages, int count, int rows) {
+    double numbers = 0;
+    int columns = 0;
+    for (int k = 0; k < count; ++k) {
+        numbers += static_cast<double>(stages[k]->depth) * stages[k]->columns;
+        columns = stages[k]->columns > columns ? stages[k]->columns : columns;
+    }
+    const int team = team_for(rows * numbers);
+    const bool near = team == 1 && numbers * sizeof(T) <= near_bytes;
+    const int width = near ? (columns + step_columns - 1) / step_columns * step_columns : step_columns;
+    const int blocks = (columns + width - 1) / width;
+    auto task = [&](int member) {
+        const int begin = part_begin(blocks, 1, team, member), end = part_begin(blocks, 1, team, member + 1);
+        for (int b = begin; b < end; ++b) {
+            const int first = (layer.back ? begin + end - 1 - b : b) * width;
+            for (int k = 0; k < count; ++k) {
+                const int last = first + width < stages[k]->columns ? first + width : stages[k]->columns;
+                if (first < last) multiply_columns<T>(layer, *stages[k], rows, first, last);
+            }
+        }
     };
     return team == 1 ? task(0) : parallel_for(team, task);
+}
+
+// Whether the stage after stage k of a phase can be multiplied beside it; null where it cannot.
+inline const Stage* find_beside(const Code& code, int phase, int k) {
+    const Stage& stage = code.stages[phase][k];
+    const bool more = k + 1 < code.stage_count[phase], following = phase == 0 && code.stage_count[1] > 0;
+    const Stage* next = more ? &stage + 1 : following ? code.stages[1] : nullptr;
+    if (!next || stage.kind != StageKind::multiply || next->kind != StageKind::multiply) return nullptr;
+    if (stage.rate == Rate::once || next->rate == Rate::once) return nullptr;
+    const Slot& made = code.slots[stage.result.slot];
+    auto reads = [&](const Span& span) {
+        const Slot& slot = code.slots[span.slot];
+        return span.slot == stage.result.slot ||
+               (slot.kind != Kind::local && made.kind != Kind::local && slot.buffer == made.buffer);
+    };
+    for (int j = 0; j < next->operand_count; ++j)
+        if (reads(next->operands[j])) return nullptr;
+    const bool starts = next->has_start && reads(next->start);
+    const bool same = next->start.slot == stage.result.slot && next->start.column == stage.result.column;
+    return starts && !same ? nullptr : next;
 }
 
 // The new states, to where the next step finds them.
@@ -77,15 +121,23 @@ template <class T>
 void run_step(const StepLayer& layer, int rows, int first, int last) {
     const Code& code = *layer.code;
     place_slots<T>(layer, rows);
+    const Stage* waiting = nullptr;  // a product, for the next one
     for (int phase = first; phase < last; ++phase) {
         for (int k = 0; k < code.stage_count[phase]; ++k) {
             const Stage& stage = code.stages[phase][k];
             const int n = stage.rate == Rate::once ? 1 : rows;
-            if (stage.kind == StageKind::program)
+            if (stage.kind == StageKind::program) {
                 run_program<T>(stage, static_cast<const Base<T>*>(layer.places), static_cast<T*>(layer.registers),
                                code.numbers, n);
-            else
-                multiply_step<T>(layer, stage, n);
+                continue;
+            }
+            if (!waiting && (phase || last > 1) && find_beside(code, phase, k)) {
+                waiting = &stage;
+                continue;
+            }
+            const Stage* both[] = {waiting ? waiting : &stage, &stage};
+            multiply_step<T>(layer, both, waiting ? 2 : 1, n);
+            waiting = nullptr;
         }
         if (phase == 1) keep_states<T>(layer, rows);
     }

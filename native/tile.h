@@ -21,7 +21,6 @@ constexpr int vector_registers = 32;
 #else
 constexpr int vector_registers = 16;
 #endif
-constexpr int line_bytes = 64;  // of a cache
 // Products summed apart before they join the rest, so that rounding grows with this and not with the whole depth. A
 // longer chain than this errs more than twice what torch does.
 constexpr int chain = 384;

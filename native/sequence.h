@@ -22,7 +22,7 @@ public:
             if (e_.window > 0 && s % e_.window == 0) fill_window(s);
             if (rows <= 0) continue;
             here_.resolve(t, s & 1, rows);
-            for (int k = 0; k < code_.stage_count[1]; ++k) run_stage(code_.stages[1][k], rows);
+            for (int k = 0; k < code_.stage_count[1]; ++k) run_stage(code_.stages[1][k], rows, s & 1);
             leave(reverse ? t - 1 : t + 1, rows);
         }
         for (int k = 0; k < code_.state_count; ++k) never_active(code_.states[k]);
@@ -64,11 +64,11 @@ private:
                     count, result.p, result.stride, start, starts ? result.stride : 0);
     }
 
-    void run_stage(const Stage& stage, int rows) {
+    void run_stage(const Stage& stage, int rows, bool back) {
         if (stage.kind == StageKind::program)
             run_program<T>(stage, here_.bases, here_.registers, code_.numbers, rows);
         else
-            multiply_rows(e_, stage, here_.bases, rows);
+            multiply_rows(e_, stage, here_.bases, rows, back);
     }
 
     // Rows whose last step this was leave their state behind.

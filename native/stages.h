@@ -67,12 +67,21 @@ void multiply_panels(const Stage& stage, const T* panels, const Base<T>* bases, 
                 from.stride);
 }
 
+// Panels that are multiplied before the next ones where a product is made from its end.
+constexpr int panels_back = 4;
+
+// A product in the loop. `back`: from its end, in turns, since what the step before read last is still near.
 template <class T>
-inline void multiply_rows(const Execution<T>& e, const Stage& stage, const Base<T>* bases, int rows) {
-    if (e.panels[stage.product])
-        multiply_panels<T>(stage, e.panels[stage.product], bases, rows, 0, panel_count<T>(stage.columns));
-    else
-        multiply_as_it_lies(e, stage, bases, rows, 0, stage.columns);
+inline void multiply_rows(const Execution<T>& e, const Stage& stage, const Base<T>* bases, int rows, bool back) {
+    const int count = panel_count<T>(stage.columns), some = back ? panels_back : count;
+    for (int end = count; end > 0; end -= some) {
+        const int begin = end > some ? end - some : 0;
+        if (e.panels[stage.product])
+            multiply_panels<T>(stage, e.panels[stage.product], bases, rows, begin, end);
+        else
+            multiply_as_it_lies(e, stage, bases, rows, begin * PANEL<T>,
+                                end < count ? end * PANEL<T> : stage.columns);
+    }
 }
 
 // Packs panels [first, last) of a product's matrices.

@@ -142,32 +142,31 @@ inline __attribute__((always_inline)) void store_tile(const Tile<T>& t, const Su
               : store_rows<T, ROWS, PANELS, VECTORS, false, false>(t, sums);
 }
 
-// Starts fetching lines that are wanted when the sums are done: loads that miss then would stop everything.
-template <class T, int ROWS, int COLUMNS, int WRITE>
-inline __attribute__((always_inline)) void fetch_rows(const T* p, std::ptrdiff_t stride) {
-    constexpr int STEP = line_bytes / sizeof(T);
+// Starts fetching the lines of a row of C and of its start: they are wanted when the sums are done, and loads that miss
+// then would stop everything.
+template <class T, int PANELS, int VECTORS>
+inline __attribute__((always_inline)) void fetch_row(const Tile<T>& t, int r) {
+    constexpr int COLUMNS = ((PANELS - 1) * tile_vectors + VECTORS) * LANES<T>, STEP = line_bytes / sizeof(T);
+    const T* c = t.c + (t.first_row + r) * t.c_stride;
     RECURRA_UNROLL
-    for (int r = 0; r < ROWS; ++r, p += stride) RECURRA_UNROLL
-    for (int n = 0; n < COLUMNS; n += STEP) __builtin_prefetch(p + n, WRITE);
+    for (int n = 0; n < COLUMNS; n += STEP) __builtin_prefetch(c + n, 1);
+    if (!t.start || t.start == t.c || !t.start_stride) return;
+    const T* start = t.start + (t.first_row + r) * t.start_stride;
+    RECURRA_UNROLL
+    for (int n = 0; n < COLUMNS; n += STEP) __builtin_prefetch(start + n);
 }
 
-template <class T, int ROWS, int PANELS, int VECTORS>
-inline __attribute__((always_inline)) void fetch_tile(const Tile<T>& t) {
-    constexpr int COLUMNS = ((PANELS - 1) * tile_vectors + VECTORS) * LANES<T>;
-    fetch_rows<T, ROWS, COLUMNS, 1>(t.c + t.first_row * t.c_stride, t.c_stride);
-    if (t.start && t.start != t.c && t.start_stride)
-        fetch_rows<T, ROWS, COLUMNS, 0>(t.start + t.first_row * t.start_stride, t.start_stride);
-}
+// Steps of k between the fetching of one row and the next: all at once they would keep the panel's lines waiting.
+constexpr int row_pace = 16;
 
 template <class T, Layout LAYOUT, int ROWS, int PANELS, int VECTORS>
 void compute_tile(const Tile<T>& t) {
-    fetch_tile<T, ROWS, PANELS, VECTORS>(t);
     Sums<T, ROWS, PANELS * VECTORS> sums = {};
     const int last_lanes = t.columns - (VECTORS - 1) * LANES<T>;
     const std::ptrdiff_t b_step = LAYOUT == Layout::lying ? t.b_step : PANEL<T>;
     const T* b = t.b;
     Tile<T> to = t;
-    int left = chain;
+    int left = chain, fetched = 0;
     for (int part = 0; part < t.count; ++part) {
         const std::ptrdiff_t stride = t.parts[part].stride;
         const std::ptrdiff_t a_row = LAYOUT == Layout::turned ? 1 : stride;
@@ -181,7 +180,11 @@ void compute_tile(const Tile<T>& t) {
                 to.start_stride = to.c_stride;
                 left = chain;
             }
-            const int run = depth < left ? depth : left;
+            int run = depth < left ? depth : left;
+            if (fetched < ROWS) {
+                fetch_row<T, PANELS, VECTORS>(t, fetched++);
+                run = run < row_pace ? run : row_pace;
+            }
             depth -= run;
             left -= run;
             for (int k = run; k > 0; --k) {

@@ -27,11 +27,16 @@ class Contender:
 
 
 def alternate(contenders: Sequence[Contender], repeats: int) -> list[Samples]:
-    """Seconds of one run, `repeats` samples for each contender, taken in turns; warming up is not counted."""
+    """Seconds of one run, `repeats` samples for each contender, taken in turns; warming up is not counted.
+
+    Before each sample comes a run that is not counted: the threads of the contender before may still be spinning, and
+    the caches hold what was its own.
+    """
     calls = [_calls(one) for one in contenders]
     samples: list[Samples] = [[] for _ in contenders]
     for _ in range(repeats):
         for one, count, collected in zip(contenders, calls, samples, strict=True):
+            one.run()
             collected.append(_time(one, count) / count)
     return samples
 

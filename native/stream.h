@@ -54,16 +54,34 @@ void multiply_columns(const StepLayer& layer, const Stage& stage, int rows, int 
     multiply_as_it_lies(e, stage, bases, rows, first, last);
 }
 
-// Products that do not read each other but for the start of the same columns, side by side: the one after the other,
-// each would drive the other's matrix out of the cache. The order of columns changes no result.
+// Columns [first, last) of a product's start, copied to its result by the instructions of a program.
 template <class T>
-void multiply_step(const StepLayer& layer, const Stage* const* stages, int count, int rows) {
-    double numbers = 0;
-    int columns = 0;
-    for (int k = 0; k < count; ++k) {
-        numbers += static_cast<double>(stages[k]->depth) * stages[k]->columns;
-        columns = stages[k]->columns > columns ? stages[k]->columns : columns;
+void copy_start(const StepLayer& layer, const Stage& program, const Span& result, int rows, int first, int last) {
+    const Base<T>* bases = static_cast<const Base<T>*>(layer.places);
+    for (int k = 0; k < program.instruction_count; ++k) {
+        const Span &to = program.instructions[k].result, &from = program.instructions[k].arguments[0];
+        const int place = to.column - result.column;
+        const int begin = place > first ? place : first, end = place + to.width < last ? place + to.width : last;
+        if (begin >= end) continue;
+        const Base<T>&target = bases[to.slot], &source = bases[from.slot];
+        for (int r = 0; r < rows; ++r)
+            std::memcpy(target.p + r * target.stride + result.column + begin,
+                        source.p + r * source.stride + from.column + begin - place, sizeof(T) * (end - begin));
     }
+}
+
+// Products that are computed together, side by side: one after the other, each would drive the other's matrix out of
+// the cache. The order of columns changes no result. Between them may be a program that copies the last one's start.
+struct Beside {
+    const Stage *first, *copies, *last;  // the first two may be null
+};
+
+template <class T>
+void multiply_step(const StepLayer& layer, const Beside& stages, int rows) {
+    const Stage &last = *stages.last, &any = stages.first ? *stages.first : last;
+    const double numbers = static_cast<double>(last.depth) * last.columns +
+                           (stages.first ? static_cast<double>(any.depth) * any.columns : 0);
+    const int columns = last.columns > any.columns ? last.columns : any.columns;
     const int team = team_for(rows * numbers);
     const bool near = team == 1 && numbers * sizeof(T) <= near_bytes;
     const int width = near ? (columns + step_columns - 1) / step_columns * step_columns : step_columns;
@@ -71,34 +89,56 @@ void multiply_step(const StepLayer& layer, const Stage* const* stages, int count
     auto task = [&](int member) {
         const int begin = part_begin(blocks, 1, team, member), end = part_begin(blocks, 1, team, member + 1);
         for (int b = begin; b < end; ++b) {
-            const int first = (layer.back ? begin + end - 1 - b : b) * width;
-            for (int k = 0; k < count; ++k) {
-                const int last = first + width < stages[k]->columns ? first + width : stages[k]->columns;
-                if (first < last) multiply_columns<T>(layer, *stages[k], rows, first, last);
-            }
+            const int from = (layer.back ? begin + end - 1 - b : b) * width, to = from + width;
+            if (stages.first && from < any.columns)
+                multiply_columns<T>(layer, any, rows, from, to < any.columns ? to : any.columns);
+            if (from >= last.columns) continue;
+            if (stages.copies) copy_start<T>(layer, *stages.copies, last.result, rows, from, to);
+            multiply_columns<T>(layer, last, rows, from, to < last.columns ? to : last.columns);
         }
     };
     return team == 1 ? task(0) : parallel_for(team, task);
 }
 
-// Whether the stage after stage k of a phase can be multiplied beside it; null where it cannot.
-inline const Stage* find_beside(const Code& code, int phase, int k) {
-    const Stage& stage = code.stages[phase][k];
-    const bool more = k + 1 < code.stage_count[phase], following = phase == 0 && code.stage_count[1] > 0;
-    const Stage* next = more ? &stage + 1 : following ? code.stages[1] : nullptr;
-    if (!next || stage.kind != StageKind::multiply || next->kind != StageKind::multiply) return nullptr;
-    if (stage.rate == Rate::once || next->rate == Rate::once) return nullptr;
-    const Slot& made = code.slots[stage.result.slot];
-    auto reads = [&](const Span& span) {
-        const Slot& slot = code.slots[span.slot];
-        return span.slot == stage.result.slot ||
-               (slot.kind != Kind::local && made.kind != Kind::local && slot.buffer == made.buffer);
-    };
-    for (int j = 0; j < next->operand_count; ++j)
-        if (reads(next->operands[j])) return nullptr;
-    const bool starts = next->has_start && reads(next->start);
-    const bool same = next->start.slot == stage.result.slot && next->start.column == stage.result.column;
-    return starts && !same ? nullptr : next;
+// Whether two slots may be the same memory in a step.
+inline bool share_memory(const Code& code, int a, int b) {
+    const Slot &one = code.slots[a], &other = code.slots[b];
+    return a == b || (one.kind != Kind::local && other.kind != Kind::local && one.buffer == other.buffer);
+}
+
+// Whether a start, or what is copied to it for columns from `column` on, is not of `made`, or the same columns of it.
+inline bool starts_beside(const Code& code, const Span& start, int column, const Span& made) {
+    if (start.slot < 0 || start.number) return false;
+    if (!share_memory(code, start.slot, made.slot)) return true;
+    return start.slot == made.slot && start.column == made.column + column;
+}
+
+// Whether a program does nothing but copy to the result of `product` what may be read beside `made`.
+inline bool copies_start(const Code& code, const Stage& program, const Stage& product, const Span& made) {
+    for (int k = 0; k < program.instruction_count; ++k) {
+        const Instruction& in = program.instructions[k];
+        const int column = in.result.column - product.result.column;
+        if (in.operation != Operation::copy || in.result.slot != product.result.slot || in.result.number) return false;
+        if (column < 0 || column + in.result.width > product.columns) return false;
+        if (!starts_beside(code, in.arguments[0], column, made)) return false;
+    }
+    return true;
+}
+
+// What can be computed beside the product that is the last stage before the loop, or null.
+inline Beside find_beside(const Code& code) {
+    const int count = code.stage_count[1];
+    const Stage* first = code.stage_count[0] ? code.stages[0] + code.stage_count[0] - 1 : nullptr;
+    if (!first || first->kind != StageKind::multiply || first->rate == Rate::once || !count) return {};
+    const Stage* copies = count > 1 && code.stages[1]->kind == StageKind::program ? code.stages[1] : nullptr;
+    const Stage* last = copies ? copies + 1 : code.stages[1];
+    if (last->kind != StageKind::multiply || share_memory(code, last->result.slot, first->result.slot)) return {};
+    for (int k = 0; k < last->operand_count; ++k)
+        if (share_memory(code, last->operands[k].slot, first->result.slot)) return {};
+    const bool own = last->start.slot == last->result.slot && last->start.column == last->result.column;
+    if (copies && !(last->has_start && own && copies_start(code, *copies, *last, first->result))) return {};
+    if (last->has_start && !copies && !starts_beside(code, last->start, 0, first->result)) return {};
+    return {first, copies, last};
 }
 
 // The new states, to where the next step finds them.
@@ -121,23 +161,17 @@ template <class T>
 void run_step(const StepLayer& layer, int rows, int first, int last) {
     const Code& code = *layer.code;
     place_slots<T>(layer, rows);
-    const Stage* waiting = nullptr;  // a product, for the next one
+    const Beside beside = first == 0 && last > 1 ? find_beside(code) : Beside{};
     for (int phase = first; phase < last; ++phase) {
         for (int k = 0; k < code.stage_count[phase]; ++k) {
             const Stage& stage = code.stages[phase][k];
             const int n = stage.rate == Rate::once ? 1 : rows;
-            if (stage.kind == StageKind::program) {
+            if (&stage == beside.first || &stage == beside.copies) continue;
+            if (stage.kind == StageKind::program)
                 run_program<T>(stage, static_cast<const Base<T>*>(layer.places), static_cast<T*>(layer.registers),
                                code.numbers, n);
-                continue;
-            }
-            if (!waiting && (phase || last > 1) && find_beside(code, phase, k)) {
-                waiting = &stage;
-                continue;
-            }
-            const Stage* both[] = {waiting ? waiting : &stage, &stage};
-            multiply_step<T>(layer, both, waiting ? 2 : 1, n);
-            waiting = nullptr;
+            else
+                multiply_step<T>(layer, &stage == beside.last ? beside : Beside{nullptr, nullptr, &stage}, n);
         }
         if (phase == 1) keep_states<T>(layer, rows);
     }

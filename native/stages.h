@@ -79,8 +79,7 @@ inline void multiply_rows(const Execution<T>& e, const Stage& stage, const Base<
         if (e.panels[stage.product])
             multiply_panels<T>(stage, e.panels[stage.product], bases, rows, begin, end);
         else
-            multiply_as_it_lies(e, stage, bases, rows, begin * PANEL<T>,
-                                end < count ? end * PANEL<T> : stage.columns);
+            multiply_as_it_lies(e, stage, bases, rows, begin * PANEL<T>, end < count ? end * PANEL<T> : stage.columns);
     }
 }
 

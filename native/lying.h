@@ -33,12 +33,15 @@ struct Dots {
 // neighbouring lines. Loads a column apart would wait for each other where that is a multiple of 512 bytes: measured
 // on Zen 5, half as fast.
 constexpr int dot_vectors = vector_registers == 32 ? 8 : 4;
-constexpr int dot_ahead_bytes = 1024;  // of the weights, fetched ahead of their use
+// How far ahead in its row a weight is fetched where one row is multiplied. In rows hardly longer than that the weights
+// of the next columns are fetched instead: 3 to 8 % faster with rows of 256.
+template <class T>
+constexpr std::ptrdiff_t dot_ahead = 1024 / sizeof(T);
 
 // One row, dot_vectors vectors of k. Each sum is the same chain over k as in add_dots.
 template <class T>
 inline __attribute__((always_inline)) void add_row_dots(vec<T> (&sums)[dot_sums<T>], const T* a,
-                                                        const T* const (&w)[dot_sums<T>], int k) {
+                                                        const T* const (&w)[dot_sums<T>], int k, std::ptrdiff_t ahead) {
     vec<T> x[dot_vectors];
     RECURRA_UNROLL
     for (int v = 0; v < dot_vectors; ++v) {
@@ -50,7 +53,7 @@ inline __attribute__((always_inline)) void add_row_dots(vec<T> (&sums)[dot_sums<
         const T* from = w[n] + k;
         RECURRA_UNROLL
         for (int b = 0; b < dot_vectors * vector_bytes; b += line_bytes)
-            __builtin_prefetch(reinterpret_cast<const char*>(from) + dot_ahead_bytes + b);
+            __builtin_prefetch(reinterpret_cast<const char*>(from + ahead) + b);
         RECURRA_UNROLL
         for (int v = 0; v < dot_vectors; ++v) sums[n] += x[v] * load(from + v * LANES<T>);
     }
@@ -92,10 +95,11 @@ void dot_tile(const Dots<T>& d, int m, int n) {
         for (int r = 0; r < ROWS; ++r) a[r] = part.a + (m + (r < rows ? r : rows - 1)) * part.stride;
         for (int j = 0; j < COLUMNS; ++j) w[j] = block.w + (n + (j < columns ? j : columns - 1)) * block.n_stride;
         const std::ptrdiff_t ahead = COLUMNS * block.n_stride;
+        const std::ptrdiff_t near = part.depth < 2 * dot_ahead<T> ? ahead : dot_ahead<T>;
         int k = 0;
         if constexpr (ROWS == 1)
             for (; k + dot_vectors * LANES<T> <= part.depth; k += dot_vectors * LANES<T>)
-                add_row_dots<T>(sums, a[0], w, k);
+                add_row_dots<T>(sums, a[0], w, k, near);
         for (; k + LANES<T> <= part.depth; k += LANES<T>) add_dots<T, ROWS, false>(sums, a, w, k, 0, ahead);
         if (k < part.depth) add_dots<T, ROWS, true>(sums, a, w, k, part.depth - k, ahead);
     }

@@ -16,17 +16,35 @@ from torch.nn import Parameter
 TYPES = (Tensor, Parameter)
 
 
+def _keys(tensor: Tensor) -> int:
+    """What torch would look at on the way to a kernel: more than one type of tensor hides in its one class, such as
+    views that are to be read as their negative, and zeros without memory."""
+    keys: int = torch._C._dispatch_keys(tensor).raw_repr()
+    return keys
+
+
+with torch.inference_mode():
+    _KEYS = frozenset({_keys(torch.empty(0, device="cpu"))})
+_KEYS |= {_keys(torch.empty(0, device="cpu"))}
+
+
 def is_plain(tensors: Iterable[Any]) -> bool:
-    """Whether these are tensors of no class but torch's own, and no compiler, tracer, profiler, mode or transform is
-    to see what is done with them."""
+    """Whether these are tensors of the CPU of no kind but the plainest, and no compiler, tracer, profiler, mode or
+    transform is to see what is done with them."""
     return (
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._len_torch_function_stack()
         and not torch._C._are_functorch_transforms_active()
         and torch._C._get_tracing_state() is None
         and not torch.autograd._profiler_enabled()
-        and all(type(tensor) in TYPES for tensor in tensors)
+        and all(type(tensor) in TYPES and _keys(tensor) in _KEYS for tensor in tensors)
     )
+
+
+def laid_out(tensor: Tensor) -> Tensor:
+    """The tensor with its numbers in memory, row after row; torch has zeros that are in none."""
+    return tensor.clone() if tensor._is_zerotensor() else tensor.contiguous()
 
 
 def apply(function: type[torch.autograd.Function], plain: bool, *arguments: Any) -> Any:

@@ -69,7 +69,7 @@ def linear_cross_entropy(
         )  # fmt: skip
     else:
         losses = _by_torch(features, weight, bias, targets, ignore_index, label_smoothing, whole)
-    return losses if counted else losses / 0  # as torch's: NaN
+    return losses if counted else losses + math.nan  # as torch's, with gradients of zero
 
 
 def _by_torch(

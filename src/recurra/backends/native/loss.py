@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from recurra.backends.extension import extension
-from recurra.backends.plain import apply, is_plain
+from recurra.backends.plain import apply, is_plain, laid_out
 from recurra.backends.threads import use_threads
 from recurra.errors import DataError
 
@@ -112,7 +112,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 features, weight, bias, targets, *ctx.options, rows, wanted
             )
         else:
-            found = made if gradient == 1 else [each.mul_(gradient) for each in made]
+            as_they_are = is_plain((gradient,)) and gradient == 1  # what only traces cannot look at the number
+            found = made if as_they_are else [each.mul_(gradient) for each in made]
         gradients = [each if need else None for each, need in zip(found, wanted, strict=True)]
         return (*gradients, None, None, None, None)
 
@@ -171,7 +172,7 @@ def _compute(
     made = _made(features, weight, wanted)
     if len(targets) == 0:
         return tuple(each.zero_() for each in made)  # type: ignore[return-value]
-    given = [None if t is None else t.contiguous() for t in (features, weight, bias, targets, row_weights)]
+    given = [None if t is None else laid_out(t) for t in (features, weight, bias, targets, row_weights)]
     pointers = [0 if t is None or t.numel() == 0 else t.data_ptr() for t in (*given, *made)]
     use_threads(_native)
     _native.cross_entropy(features.dtype is torch.float64, *features.shape, len(weight), pointers, label_smoothing)

@@ -12,7 +12,7 @@ from recurra.backends import reference
 from recurra.backends.call import Call, Job
 from recurra.backends.native import operators
 from recurra.backends.native.compiled import Specification, specification, specify
-from recurra.backends.plain import apply, is_plain
+from recurra.backends.plain import apply, is_plain, laid_out
 
 Value = TypeVar("Value")
 
@@ -33,7 +33,7 @@ def run(jobs: Sequence[Job]) -> list[tuple[Tensor, ...]]:
     if dtype not in (torch.float32, torch.float64):
         widened = run([(call, [t.float() for t in given]) for call, given in jobs])
         return [tuple(t.to(dtype) for t in made) for made in widened]
-    together = [t.contiguous() for _, given in jobs for t in given]
+    together = [laid_out(t) for _, given in jobs for t in given]
     calls = tuple(call for call, _ in jobs)
     differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in together)
     numbers = tuple(_specify(call, given if differentiable else None) for call, given in jobs)
@@ -88,7 +88,7 @@ class _Scan(torch.autograd.Function):
         held = ctx.saved_tensors  # once: what computes it again (checkpointing) allows no more
         tensors, saved = held[:count], held[count:]
         together = [
-            torch.zeros_like(value) if gradient is None else gradient.contiguous()
+            torch.zeros_like(value) if gradient is None else laid_out(gradient)
             for spec, made in _by_job(ctx.numbers, list(zip(saved, gradients, strict=True)))
             for value, gradient in [made[place] for place in spec.results]
         ]

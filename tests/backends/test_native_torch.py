@@ -304,8 +304,8 @@ parallel(share)[0].square().mean().backward()
 for a, p in zip(alone, model.parameters()):
     torch.testing.assert_close(p.grad, a)
 dist.barrier()  # one that leaves early takes the connection from the other
-dist.destroy_process_group()
-print("equal")
+print("equal", flush=True)
+os._exit(0)  # gloo's threads are not always joined when Python ends, which then aborts
 """
 
 

@@ -6,6 +6,7 @@ Being operators they know shapes without numbers (fake and meta tensors), so tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,23 +26,17 @@ _library.define(
 )
 
 
-def scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> Sequence[Tensor]:
-    """The operator `scan`."""
-    run = _scan if is_plain(tensors) else torch.ops.recurra.scan
-    return run(tensors, numbers, active, batch)
+def scan(tensors: Sequence[Tensor], *how: Any) -> Sequence[Tensor]:
+    """The operator `scan`; arguments as in its definition."""
+    return (_scan if is_plain(tensors) else torch.ops.recurra.scan)(tensors, *how)
 
 
 def scan_gradient(
-    tensors: Sequence[Tensor],
-    saved: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    numbers: Sequence[int],
-    active: Sequence[int],
-    batch: int,
+    tensors: Sequence[Tensor], saved: Sequence[Tensor], gradients: Sequence[Tensor], *how: Any
 ) -> Sequence[Tensor]:
-    """The operator `scan_gradient`."""
+    """The operator `scan_gradient`; arguments as in its definition."""
     run = _scan_gradient if is_plain((*tensors, *gradients)) else torch.ops.recurra.scan_gradient
-    return run(tensors, saved, gradients, numbers, active, batch)
+    return run(tensors, saved, gradients, *how)
 
 
 def _scan(tensors: Sequence[Tensor], numbers: Sequence[int], active: Sequence[int], batch: int) -> list[Tensor]:
